@@ -1,0 +1,21 @@
+"""Bytes from a stranger into verified records, and records into bytes that a stranger can verify.
+
+The river, from a socket to a record (publishing is the same river upstream):
+
+    net            sockets, timers, the one place that touches the outside       bytes in, bytes out
+    secret_stream  ciphertext -> framed messages from a proven key               sans I/O
+    protomux       frames -> messages on named channels                          sans I/O
+    replication    requests, proofs, blocks -> verified batches for a log        sans I/O
+    hypercore      a verified batch -> stored blocks, a longer log
+    hyperbee       blocks by sequence number -> keys and values
+    records        keys and values -> posts, movies, profiles
+
+Below them: `crypto` (the only place that names primitives or draws randomness), `encoding`, `storage` (an ordered
+key-value store whose writes become durable together, once a turn), `errors` and `limits`. Beside them: `corestore`
+(many named logs in one store) and `peer`, which composes everything and is the door for applications.
+
+Where a newcomer trips: replication stands *before* the log in the river but imports it, because it fills it; the log
+asks for blocks through `hypercore/demand.py` and never knows who answers.
+
+Applications use `core.peer`, `core.hyperbee`, `core.records` and `core.errors`, and nothing else of `core`.
+"""

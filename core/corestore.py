@@ -1,0 +1,258 @@
+"""Many logs in one store: found by key or by name, opened when used, shared with whoever may read them.
+
+Source: corestore 7.12.5. One 32-byte primary key is the only secret a store needs: the key pair of a named
+core is derived from it and the name, so the same primary key makes the same cores again.
+
+Opening a core is three reads of the store, so `get` is an ordinary function; nothing waits until a block
+does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+from weakref import WeakSet
+
+from .crypto.hashing import CORESTORE, hash32
+from .crypto.hashing import discovery_key as discovery_key_of
+from .crypto.keys import KeyPair, random_bytes
+from .crypto.keys import key_pair as new_key_pair
+from .encoding.z32 import parse_key
+from .errors import BadArgument, StorageError
+from .hypercore import Encryption, Hypercore
+from .hypercore.demand import ReplicatorFactory
+from .hypercore.layout import PRIMARY_KEY, Identity
+from .hypercore.log import Log
+from .hypercore.manifest import Manifest, Signer, create_manifest, is_manifest_of, manifest_key
+from .hypercore.registry import Alias, CoreInfo, LogRegistry
+from .protomux import Mux
+from .storage import LmdbStorage, MemoryStorage, Storage
+from .storage.upkeep import Told
+from .store_replication import StoreReplication, replicator_for
+
+PRIMARY_KEY_BYTES: Final = 32
+DEFAULT_NAMESPACE: Final = bytes(32)
+
+
+class Corestore:
+    """The cores in `storage`: a directory (LMDB, made when missing), a `Storage`, or None for memory only.
+
+    `primary_key` (32 bytes): for a new store, instead of a random one. `manifest_version`: of cores made
+    here. Raises `StorageLocked` (another process has it), `StorageVersion`, `BadArgument` (another primary
+    key).
+    """
+
+    def __init__(
+        self,
+        storage: Storage | Path | str | None = None,
+        *,
+        primary_key: bytes | None = None,
+        manifest_version: int = 1,
+        replicator_factory: ReplicatorFactory = replicator_for,
+    ) -> None:
+        if storage is None:
+            storage = MemoryStorage()
+        elif isinstance(storage, (str, Path)):
+            storage = LmdbStorage(storage)
+        self._registry = LogRegistry(storage, replicator_factory=replicator_factory)
+        try:
+            self.primary_key = _take_primary_key(storage, primary_key)
+        except BaseException:
+            storage.close()
+            raise
+        self._namespace = DEFAULT_NAMESPACE
+        self._manifest_version = manifest_version
+        self._replications: set[StoreReplication] = set()
+        self._sessions: WeakSet[Hypercore] = WeakSet()
+        self._parent: Corestore | None = None
+        self._registry.on_wanted = self._wanted
+
+    # --- cores --------------------------------------------------------------------------------
+
+    def get(
+        self,
+        key: bytes | str | None = None,
+        *,
+        name: str | None = None,
+        key_pair: KeyPair | None = None,
+        manifest: Manifest | None = None,
+        discovery_key: bytes | None = None,
+        compat: bool = False,
+        encryption_key: bytes | None = None,
+        is_block_key: bool = False,
+        writable: bool = True,
+        active: bool = True,
+        wait: bool = True,
+        timeout: float | None = None,
+    ) -> Hypercore:
+        """A session on one core, which is made when the store does not have it yet.
+
+        Exactly one way to say which: `key` (32 bytes, 64 hex digits or 52 z-base-32 letters; read-only unless
+        its key pair is here), `name` (ours, in this namespace), `key_pair` and/or `manifest` (the key
+        follows; `compat` makes the public key the key), or `discovery_key` (must be stored). `encryption_key`
+        (32 bytes) encrypts the blocks, under a key derived from it or, with `is_block_key`, under itself. The
+        rest as `Hypercore`.
+        """
+        if key is not None:
+            log = self._log_by_key(parse_key(key), manifest, key_pair)
+        elif name is not None:
+            log = self._log_by_name(name)
+        elif discovery_key is not None:
+            found = self._registry.find(discovery_key)
+            if found is None:
+                raise StorageError(f"the store has no core with the discovery key {discovery_key.hex()}")
+            log = found
+        elif key_pair is not None or manifest is not None:
+            log = self._log_by_manifest(manifest, key_pair, compat)
+        else:
+            raise BadArgument("say which core: by key, name, key_pair, manifest or discovery_key")
+        session = Hypercore(
+            log,
+            encryption=None if encryption_key is None else Encryption(encryption_key, is_block_key),
+            key_pair=key_pair,
+            writable=writable,
+            active=active,
+            wait=wait,
+            timeout=timeout,
+        )
+        self._sessions.add(session)
+        return session
+
+    def namespace(self, name: str) -> Corestore:
+        """A store over the same cores in which names mean others. Nests. Closing it closes its own
+        sessions.
+        """
+        child = object.__new__(Corestore)
+        child.__dict__.update(self.__dict__)
+        child._namespace = hash32(self._namespace + name.encode())
+        child._sessions = WeakSet()
+        child._parent = self
+        return child
+
+    def create_key_pair(self, name: str) -> KeyPair:
+        """The pair that a core of this name in this namespace has; also for other uses of a stable key."""
+        return new_key_pair(hash32(CORESTORE + self._namespace + name.encode(), key=self.primary_key))
+
+    def list(self, *, all_namespaces: bool = True) -> Iterator[CoreInfo]:
+        """The cores in the store (discovery key, alias), or only those named in this namespace."""
+        return self._registry.list(None if all_namespaces else self._namespace)
+
+    @property
+    def sessions(self) -> Sequence[Hypercore]:
+        """The sessions that were made here and are not closed."""
+        return [session for session in self._sessions if not session.closed]
+
+    # --- peers --------------------------------------------------------------------------------
+
+    def replicate(self, mux: Mux) -> StoreReplication:
+        """Share over this connection: every open core that is read, now or later, and what the remote asks
+        for by a discovery key we store. `close()` of what is returned ends it."""
+        replication = StoreReplication(self._registry, mux, self._replications)
+        for log in self._registry.open_logs:
+            if log.is_wanted:
+                replication.attach(log)
+        return replication
+
+    # --- durability ---------------------------------------------------------------------------
+
+    def commit(self) -> None:
+        """Commit what was written so far: it survives a killed process. Raises `StorageError`; then none of it
+        was kept.
+        """
+        if self._registry.commit.pending:
+            self._registry.commit.now()
+
+    def when_safe(self, told: Told, *, at_once: bool = False) -> None:
+        """Call `told(None)` when what was shown to peers so far survives a power cut, `told(error)` when that
+        cannot be: what is sent to them waits for it. `at_once`: wait for the disk here.
+        """
+        self._registry.commit.when_safe(told, at_once=at_once)
+
+    async def flush(self) -> None:
+        """Commit what was written so far, and return when it survives a power cut. Raises `StorageError`."""
+        self.commit()
+        self._registry.storage.sync()
+
+    async def close(self) -> None:
+        """Close the sessions made here, stop replicating, commit, close the storage."""
+        for session in list(self._sessions):
+            await session.close()
+        if self._parent is not None:
+            return
+        for replication in list(self._replications):
+            replication.close()
+        try:
+            self._registry.close()
+        finally:
+            self._registry.storage.close()
+
+    async def __aenter__(self) -> Corestore:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.close()
+
+    # --- inside -------------------------------------------------------------------------------
+
+    def _log_by_key(self, key: bytes, manifest: Manifest | None, pair: KeyPair | None) -> Log:
+        if manifest is not None and not is_manifest_of(key, manifest):
+            raise BadArgument("the manifest is not the one of this key")
+        log = self._registry.find(discovery_key_of(key))
+        if log is None:
+            return self._registry.create(Identity(key, manifest, pair))
+        if manifest is not None:
+            log.set_manifest(manifest)
+        return log
+
+    def _log_by_name(self, name: str) -> Log:
+        alias = Alias(self._namespace, name)
+        log = self._registry.find_named(alias)
+        if log is not None:
+            return log
+        pair = self.create_key_pair(name)
+        manifest = self._own_manifest(pair)
+        key = manifest_key(manifest)
+        # It may be here under its key only: read before, on a store with the same primary key.
+        log = self._registry.find(discovery_key_of(key))
+        if log is None:
+            return self._registry.create(Identity(key, manifest, pair), alias)
+        log.set_manifest(manifest)
+        log.set_key_pair(pair)
+        self._registry.name(log, alias)
+        return log
+
+    def _log_by_manifest(self, manifest: Manifest | None, pair: KeyPair | None, compat: bool) -> Log:
+        if manifest is None:
+            assert pair is not None
+            manifest = self._own_manifest(pair)
+        key = manifest.signers[0].public_key if compat else manifest_key(manifest)
+        log = self._registry.find(discovery_key_of(key))
+        if log is None:
+            return self._registry.create(Identity(key, manifest, pair))
+        log.set_manifest(manifest)
+        if pair is not None:
+            log.set_key_pair(pair)
+        return log
+
+    def _own_manifest(self, pair: KeyPair) -> Manifest:
+        return create_manifest(version=self._manifest_version, signers=[Signer(pair.public_key)])
+
+    def _wanted(self, log: Log) -> None:
+        for replication in list(self._replications):
+            replication.attach(log)
+
+
+def _take_primary_key(storage: Storage, wished: bytes | None) -> bytes:
+    """The stored primary key; in a new store `wished` or a random one, durable before anything is derived."""
+    stored = storage.get(PRIMARY_KEY)
+    if wished is not None and len(wished) != PRIMARY_KEY_BYTES:
+        raise BadArgument(f"a primary key has {PRIMARY_KEY_BYTES} bytes, not {len(wished)}")
+    if stored is None:
+        stored = wished or random_bytes(PRIMARY_KEY_BYTES)
+        storage.put(PRIMARY_KEY, stored)
+        storage.commit()
+        storage.sync()
+    elif wished is not None and wished != stored:
+        raise BadArgument("the store has another primary key")
+    return stored

@@ -1,0 +1,72 @@
+"""What a person may want to know about the network, as plain values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class PeerError:
+    """A dial that failed: when (seconds since 1970), whose key, and why in words."""
+
+    at: float
+    key: bytes
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class TopicStatus:
+    """One joined topic. `refreshed`: seconds since it was looked up or announced last; None: not yet."""
+
+    topic: bytes
+    is_server: bool
+    is_client: bool
+    peers_found: int
+    refreshed: float | None
+    is_refreshing: bool
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkStatus:
+    """`state`: starting, online, degraded, offline or suspended. `address`: as others see us, "host:port".
+
+    `nat`: "open" (anybody can connect), "consistent" (holes can be punched), "random" (only relays help some) or
+    "unknown". `is_node`: this node stores for others and answers under an id of its own.
+    """
+
+    state: str
+    nat: str
+    address: str | None
+    local_address: str
+    bootstrap: tuple[str, ...]
+    nodes: int
+    is_node: bool
+    topics: int
+    announced: int
+    queries: int
+    waiting: int
+    known_peers: int
+    dialing: int
+    errors: tuple[PeerError, ...]
+
+    @property
+    def sentence(self) -> str:
+        """Whether others reach us, in words."""
+        if self.state == "starting":
+            return "Looking for the network."
+        if self.state == "suspended":
+            return "The network is switched off."
+        if self.state == "offline" or self.nodes == 0:
+            return "No node of the network answers; peers are found by address only."
+        match self.nat:
+            case "open":
+                return f"Anybody can connect to this machine, at {self.address}."
+            case "consistent":
+                return f"Behind a NAT or firewall; others see {self.address} and connect by punching holes."
+            case "random":
+                return (
+                    f"Behind a NAT that takes another port for each peer; others see {self.address}. "
+                    "Most peers are still reached."
+                )
+        return "Connected to the network; how others see this machine is not known yet."

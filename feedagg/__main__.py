@@ -1,0 +1,5 @@
+"""`python -m feedagg`."""
+
+from feedagg.cli import main
+
+main()

@@ -1,0 +1,76 @@
+"""The parts of a running aggregator, and the order in which they start and stop."""
+
+from __future__ import annotations
+
+import time
+
+from jinja2 import Environment
+from sqlalchemy import Connection
+
+import templates
+from core.peer import Peer
+from feedagg import contact, ingest, jobs, queries, views, web
+from feedagg.database import Database, database_url
+from feedagg.live import Change, Live
+from feedagg.settings import Settings
+
+
+class Aggregator:
+    """One aggregator over one directory. `await start()`, then serve `app.create_app(aggregator)`."""
+
+    def __init__(self, settings: Settings, database: Database, peer: Peer) -> None:
+        self.settings = settings
+        self.database = database
+        self.peer = peer
+        self.templates: Environment = templates.environment(
+            app_name=settings.site_name, app_tagline="One feed, many bees.", app_home="/"
+        )
+        self.live = Live(self._render_news)
+        self.ingest = ingest.Ingest(database, self.live, settings)
+        self.contact = contact.Contact(database, peer, self.ingest, self.live, settings)
+        self.submissions = web.RateLimit(settings.submit_burst, settings.submit_per_hour)
+        self.started_at = time.time()
+        self._jobs = jobs.scheduler(self.contact)
+
+    @classmethod
+    async def open(cls, settings: Settings) -> Aggregator:
+        """Open the database and the store. Raises `StorageError` with a sentence if that fails."""
+        settings.dir.mkdir(parents=True, exist_ok=True)
+        peer = await Peer.open(settings.dir / "store")
+        try:
+            database = Database(database_url(settings.dir, settings.db))
+        except BaseException:
+            await peer.close()
+            raise
+        return cls(settings, database, peer)
+
+    async def start(self) -> None:
+        await self.contact.start()
+        self._jobs.start()
+
+    async def close(self) -> None:
+        """In the reverse order: no new work, no more reading, then the stores."""
+        if self._jobs.running:
+            self._jobs.shutdown(wait=False)
+        self.live.close()
+        await self.contact.close()
+        await self.ingest.close()
+        await self.peer.close()
+        await self.database.close()
+
+    async def _render_news(self, change: Change) -> str:
+        """The HTML of one live event."""
+        cards = await self.database.read(_cards, change)
+        gone = [views.dom_id(bee, key) for bee, key in change.gone]
+        shown = {card.id for card in cards}
+        # What was to be shown and is not there any more (hidden, or removed a moment later) goes too.
+        gone += [name for bee, key in change.news if (name := views.dom_id(bee, key)) not in shown]
+        view = {"cards": cards, "gone": gone, "more": change.more}
+        return templates.render_page(self.templates, "feedagg/news.html", {"view": view, "path": ""})
+
+
+def _cards(connection: Connection, change: Change) -> list[views.Card]:
+    items = []
+    for bee in {bee for bee, _ in change.news}:
+        items += queries.some(connection, bee, [key for of, key in change.news if of == bee])
+    return views.cards(connection, sorted(items, key=lambda item: item.place))

@@ -1,0 +1,261 @@
+"""Getting hold of a bee: dial where it may be, open it, and notice when it is gone.
+
+`visit` handles one claimed source from the tick (jobs.py). Whoever connects to us is noticed too: a bee
+counts as connected while any peer that has it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Coroutine
+from typing import Any
+
+from core.errors import BadArgument, MeadowError, PeerUnreachable, RequestTimeout
+from core.peer import Connection, Peer
+from feedagg import sources
+from feedagg.addresses import resolve
+from feedagg.database import Database
+from feedagg.decide import retry_delay
+from feedagg.ingest import Followed, Ingest, now_ms
+from feedagg.live import Live
+from feedagg.settings import Settings
+from feedagg.sources import Source
+
+log = logging.getLogger("feedagg.contact")
+
+CHECK_UP_MS = 30_000
+"""A connected source is looked at again this often, and its claim renewed."""
+
+RECONNECT_MS = 1_000
+CONFLICT_MS = 24 * 60 * 60 * 1000
+NOBODY_HAS_IT_SECONDS = 5.0
+LENGTH_SECONDS = 2.0
+OPENED_AT_ONCE = 500
+
+
+class Contact:
+    """Connections by address, and what became of each try."""
+
+    def __init__(
+        self, database: Database, peer: Peer, ingest: Ingest, live: Live, settings: Settings
+    ) -> None:
+        self._database = database
+        self._peer = peer
+        self._ingest = ingest
+        self._live = live
+        self._settings = settings
+        self._by_address: dict[tuple[str, int], Connection] = {}
+        self._dialling: dict[tuple[str, int], asyncio.Task[Connection]] = {}
+        self._visits: dict[bytes, asyncio.Task[None]] = {}
+        self._outcomes: dict[bytes, asyncio.Event] = {}
+        self._chores: set[asyncio.Task[None]] = set()
+        self._connected: set[bytes] = set()
+        self._looks_again = False
+
+    @property
+    def owner(self) -> str:
+        """Who holds the claims: this peer's key, the same after a restart."""
+        return self._peer.public_key.hex()
+
+    async def start(self) -> None:
+        """Open every source, so that whoever brings one to us is heard."""
+        await self._database.write(sources.release, self.owner, now_ms())
+        after = b""
+        while some := await self._database.read(sources.listing, OPENED_AT_ONCE, after):
+            for source in some:
+                self.open(source)
+            after = some[-1].bee
+
+    async def close(self) -> None:
+        tasks = [*self._visits.values(), *self._dialling.values(), *self._chores]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._database.write(sources.release, self.owner, now_ms())
+
+    # --- the tick ---------------------------------------------------------------------------------
+
+    async def tick(self) -> None:
+        """Claim what is due and visit it; at most `tries_at_once` visits run at a time."""
+        room = self._settings.tries_at_once - len(self._visits)
+        if room <= 0:
+            return
+        for source in await self._database.write(sources.claim, self.owner, now_ms(), room):
+            if source.bee not in self._visits:
+                task = asyncio.create_task(self._visit(source), name=f"visit {source.key[:8]}")
+                self._visits[source.bee] = task
+
+    async def outcome(self, key: bytes, seconds: float) -> None:
+        """Wait until the next try of this bee has ended, at most so long."""
+        event = self._outcomes.setdefault(key, asyncio.Event())
+        try:
+            async with asyncio.timeout(seconds):
+                await event.wait()
+        except TimeoutError:
+            pass
+        finally:
+            self._outcomes.pop(key, None)
+
+    def open(self, source: Source) -> Followed:
+        """The source's bee, read-only and followed."""
+        known = self._ingest.followed.get(source.bee)
+        if known is not None:
+            return known
+        bee = self._peer.bee(key=source.bee, key_encoding="binary", value_encoding="binary", extension=False)
+        followed = self._ingest.follow(source.bee, bee, source.position)
+
+        def peer_added(*_: object) -> None:
+            self._chore(self._reached(followed, None))
+
+        followed.listen("peer-add", peer_added)
+        followed.listen("peer-remove", self._peer_removed)
+        followed.listen("conflict", lambda *_: self._chore(self._conflicted(source.bee)))
+        return followed
+
+    # --- one source -------------------------------------------------------------------------------
+
+    async def _visit(self, source: Source) -> None:
+        try:
+            followed = self.open(source)
+            address = None
+            if not followed.bee.core.peers:
+                address = await self._find(source, followed)
+            await self._learn_length(followed)
+            await self._reached(followed, address)
+        except (BadArgument, PeerUnreachable) as error:
+            await self._missed(source, str(error))
+        except MeadowError as error:
+            await self._missed(source, f"The bee could not be read: {error}")
+        except Exception:
+            log.exception("visit of %s", source.key)
+            await self._missed(
+                source, "Something failed here, not at the peer; the operator's log says what."
+            )
+        finally:
+            self._visits.pop(source.bee, None)
+            event = self._outcomes.get(source.bee)
+            if event is not None:
+                event.set()
+
+    async def _find(self, source: Source, followed: Followed) -> str:
+        """Dial the addresses known until one has the bee; returns it. Raises with a sentence for people."""
+        hints = await self._database.read(sources.hints_of, source.bee)
+        if not hints:
+            raise PeerUnreachable(
+                "No peer that has this bee is connected, and no address is known. Submit the key again with "
+                "the address of a peer that holds it (host:port), or let that peer connect to this one."
+            )
+        problem: Exception | None = None
+        for hint in hints:
+            try:
+                place = await resolve(hint.address, self._settings, trusted=hint.trusted)
+                await self._dial(place)
+                if await self._has_peer(followed):
+                    return hint.address
+                problem = PeerUnreachable(
+                    f"The peer at {hint.address} answers but does not offer this bee. Check that the key is "
+                    "right and that the peer there is the one that holds it."
+                )
+            except (BadArgument, PeerUnreachable) as error:
+                problem = problem or error
+        assert problem is not None
+        raise problem
+
+    async def _dial(self, place: tuple[str, int]) -> Connection:
+        """The connection to an address: the one there is, the one being made, or a new one."""
+        known = self._by_address.get(place)
+        if known is not None and not known.closed.done():
+            return known
+        task = self._dialling.get(place)
+        if task is None:
+            dial = self._peer.connect(*place, timeout=self._settings.connect_seconds)
+            task = self._dialling[place] = asyncio.create_task(dial, name=f"dial {place[0]}:{place[1]}")
+            task.add_done_callback(lambda _: self._dialling.pop(place, None))
+        connection = await asyncio.shield(task)
+        self._by_address[place] = connection
+        return connection
+
+    @staticmethod
+    async def _has_peer(followed: Followed) -> bool:
+        """Whether someone who has the bee is there, now or shortly."""
+        core = followed.bee.core
+        if core.peers:
+            return True
+        added = asyncio.Event()
+
+        def peer_added(*_: object) -> None:
+            added.set()
+
+        core.on("peer-add", peer_added)
+        try:
+            async with asyncio.timeout(NOBODY_HAS_IT_SECONDS):
+                await added.wait()
+            return True
+        except TimeoutError:
+            return False
+        finally:
+            core.off("peer-add", peer_added)
+
+    # --- what became of it ------------------------------------------------------------------------
+
+    @staticmethod
+    async def _learn_length(followed: Followed) -> None:
+        """Give a peer that has just come a moment to say how long the log is."""
+        try:
+            await followed.bee.core.update(wait=True, timeout=LENGTH_SECONDS)
+        except RequestTimeout:
+            pass
+
+    async def _reached(self, followed: Followed, address: str | None) -> None:
+        key, length, now = followed.key, followed.bee.core.length, now_ms()
+        next_at = now + CHECK_UP_MS + random.randrange(5_000)  # noqa: S311 (spreads load, guards nothing)
+        await self._database.write(sources.contacted, key, now, next_at, address, self.owner, length)
+        if key not in self._connected:
+            self._connected.add(key)
+            self._live.changed(key)
+        self._ingest.wake(key)
+
+    async def _missed(self, source: Source, sentence: str) -> None:
+        delay = retry_delay(source.attempts + 1, random.random())  # noqa: S311
+        self._connected.discard(source.bee)
+        await self._database.write(sources.failed, source.bee, sentence, now_ms() + delay)
+        self._live.changed(source.bee)
+
+    async def _conflicted(self, key: bytes) -> None:
+        sentence = (
+            "This bee's key signed two different histories of one length, so nothing more of it is "
+            "read. Its author should start a new bee; most often this comes from one key used on two machines."
+        )
+        await self._database.write(sources.failed, key, sentence, now_ms() + CONFLICT_MS)
+        self._live.changed(key)
+
+    def _peer_removed(self, *_: object) -> None:
+        """One connection that ends takes its peer from many bees at once; look at them together, a moment
+        later.
+        """
+        if not self._looks_again:
+            self._looks_again = True
+            asyncio.get_running_loop().call_later(0.05, lambda: self._chore(self._lost()))
+
+    async def _lost(self) -> None:
+        self._looks_again = False
+        self._by_address = {
+            place: known for place, known in self._by_address.items() if not known.closed.done()
+        }
+        followed = self._ingest.followed
+        gone = [key for key in self._connected - self._visits.keys() if not followed[key].bee.core.peers]
+        if not gone:
+            return
+        self._connected.difference_update(gone)
+        now = now_ms()
+        await self._database.write(sources.lost, gone, now, now + RECONNECT_MS)
+        for key in gone:
+            self._live.changed(key)
+
+    def _chore(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run `work` in the background, held until it is done."""
+        task = asyncio.create_task(work)
+        self._chores.add(task)
+        task.add_done_callback(self._chores.discard)

@@ -1,0 +1,106 @@
+"""The feed for feed readers: JSON Feed 1.1 (https://www.jsonfeed.org/version/1.1/)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from markupsafe import escape
+
+from core.records import format_date
+from feedagg.queries import Item
+from feedagg.views import Author, Card
+
+VERSION = "https://jsonfeed.org/version/1.1"
+
+
+def json_feed(
+    *,
+    title: str,
+    base: str,
+    feed_url: str,
+    cards: Iterable[tuple[Item, Card]],
+    next_url: str | None = None,
+) -> dict[str, Any]:
+    """A JSON Feed document. `base`: our address, without a slash at its end."""
+    feed: dict[str, Any] = {
+        "version": VERSION,
+        "title": title,
+        "home_page_url": f"{base}/",
+        "feed_url": feed_url,
+        "description": "What the authors of many bees wrote, merged by an aggregator that cannot change it.",
+    }
+    if next_url is not None:
+        feed["next_url"] = next_url
+    feed["items"] = [_item(base, item, card) for item, card in cards]
+    return feed
+
+
+def _item(base: str, item: Item, card: Card) -> dict[str, Any]:
+    out: dict[str, Any] = {
+        "id": f"{base}{card.permalink}",
+        "url": f"{base}{card.permalink}",
+        "content_text": _text(card),
+        "content_html": _html(base, card),
+        "date_published": format_date(item.sort_at),
+        "authors": [_author(base, card.author)],
+        # Names the record on the wire, so that a program can fetch and check it without us.
+        "_meadow": {
+            "bee": item.bee.hex(),
+            "key": item.key.decode(),
+            "seq": item.seq,
+            "kind": card.kind,
+            "first_seen": format_date(item.first_seen),
+        },
+    }
+    if card.film is not None:
+        out["title"] = film_title(card)
+    if card.rating is not None:
+        out["_meadow"]["rating"] = card.rating
+    if card.cw is not None:
+        out["summary"] = f"Content warning: {card.cw}"
+    if card.updated_at is not None:
+        out["date_modified"] = format_date(card.updated_at)
+    if card.tags:
+        out["tags"] = list(card.tags)
+    return out
+
+
+def film_title(card: Card) -> str:
+    """`Title (1968)`."""
+    assert card.film is not None
+    return card.film.title if card.film.year is None else f"{card.film.title} ({card.film.year})"
+
+
+def stars(rating: int) -> str:
+    """Half stars as text: 9 is ★★★★½."""
+    return "★" * (rating // 2) + "½" * (rating % 2)
+
+
+def _author(base: str, author: Author) -> dict[str, str]:
+    return {"name": author.name, "url": f"{base}{author.href}"}
+
+
+def _head(card: Card) -> str:
+    if card.kind != "movie":
+        return ""
+    return film_title(card) + ("" if card.rating is None else f" {stars(card.rating)}")
+
+
+def _text(card: Card) -> str:
+    return "\n\n".join(part for part in (_head(card), card.plain) if part)
+
+
+def _html(base: str, card: Card) -> str:
+    parts: list[str] = []
+    if card.film is not None and card.kind == "movie":
+        parts.append(f'<p><a href="{escape(base + card.film.href)}">{escape(_head(card))}</a></p>')
+    if card.text:
+        body = str(card.text).replace("\n", "<br>")
+        label = card.cw or ("Contains spoilers" if card.spoiler else None)
+        parts.append(f"<p>{body}</p>" if label is None else _folded(label, body))
+    return "".join(parts)
+
+
+def _folded(label: str, body: str) -> str:
+    return f"<details><summary>{escape(label)}</summary><p>{body}</p></details>"

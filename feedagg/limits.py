@@ -1,0 +1,43 @@
+"""The limits that bind strangers, as the page `/about` and `/limits.json` publish them."""
+
+from __future__ import annotations
+
+from core.records.bounds import published
+from feedagg.decide import FIRST_LOOK
+from feedagg.settings import Settings
+from feedagg.sources import MAX_HINTS
+
+
+def of(settings: Settings) -> dict[str, int]:
+    """Every limit by name: those of records, and those of this aggregator."""
+    records = {name: value for name, value in published().items() if not name.startswith("operationsPer")}
+    return records | {
+        "firstLookOperations": FIRST_LOOK,
+        "backfillBlocksPerSecond": settings.backfill_per_second,
+        "addressesPerBee": MAX_HINTS,
+        "bees": settings.max_sources,
+        "submissionsAtOnce": settings.submit_burst,
+        "submissionsPerHour": settings.submit_per_hour,
+    }
+
+
+MEANINGS = {
+    "valueBytes": "bytes in one record",
+    "keyBytes": "bytes in a record's key",
+    "textBytes": "bytes in a post's text; a longer text goes into its long form",
+    "moreBytes": "bytes in the long form of a post",
+    "reviewBytes": "bytes in a review",
+    "nameCharacters": "characters in a name",
+    "bioCharacters": "characters in a profile's words",
+    "titleCharacters": "characters in a film's title",
+    "tags": "tags on one record",
+    "tagCharacters": "characters in a tag",
+    "images": "images on one post",
+    "firstLookOperations": "newest operations of a bee that are read before anything older",
+    "backfillBlocksPerSecond": "older blocks read in a second, all bees together",
+    "addressesPerBee": "addresses kept for one bee",
+    "bees": "bees followed at most",
+    "submissionsAtOnce": "keys submitted from one address at once",
+    "submissionsPerHour": "keys submitted from one address in an hour after that",
+}
+"""What each limit counts, for people."""

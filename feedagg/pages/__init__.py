@@ -1,0 +1,1 @@
+"""One small handler a page; each says in a frozen dataclass what its template is given as `view`."""

@@ -1,0 +1,71 @@
+"""`/bee/<key>`: one author, and what the aggregator can say about their bee (the coverage receipt)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import unquote_to_bytes
+
+from sqlalchemy import Connection
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from core.peer import key_to_id
+from feedagg import queries, sources, views
+from feedagg.pages import record
+from feedagg.pages.keys import bee_of
+from feedagg.pages.paging import Paging, paging, places
+from feedagg.receipts import Receipt, receipt
+from feedagg.views import Author, Card
+from feedagg.web import aggregator, page, problem
+
+
+@dataclass(frozen=True, slots=True)
+class BeeView:
+    author: Author
+    id: str
+    receipt: Receipt
+    cards: list[Card]
+    paging: Paging
+    live_after: str
+    is_busy: bool
+
+
+async def show(request: Request) -> Response:
+    key = bee_of(request)
+    wanted = _key_in_query(request)
+    if wanted is not None:
+        return await record.show_key(request, key, wanted)
+    if request.path_params["bee"] != key.hex():
+        query = f"?{request.url.query}" if request.url.query else ""
+        return RedirectResponse(f"/bee/{key.hex()}{query}", 308)
+    here = aggregator(request)
+    live_after = here.live.last_id
+    before, after = places(request)
+
+    def read(connection: Connection) -> BeeView | None:
+        source = sources.get(connection, key)
+        if source is None:
+            return None
+        found = queries.of_bee(connection, key, before=before, after=after)
+        author = views.author(key, queries.profiles(connection, [key]).get(key))
+        shown = receipt(source, queries.tally(connection, key))
+        cards = views.cards(connection, found.items)
+        is_busy = shown.state == "waiting" or shown.remaining > 0
+        return BeeView(author, key_to_id(key), shown, cards, paging(request, found), live_after, is_busy)
+
+    view = await here.database.read(read)
+    if view is None:
+        sentence = (
+            "This bee is not followed here. If you have its key and know a peer that holds it, submit it."
+        )
+        return problem(request, 404, "A bee we do not know", sentence)
+    return page(request, "feedagg/bee.html", view, block="news")
+
+
+def _key_in_query(request: Request) -> bytes | None:
+    """The raw bytes of `?key=`, which may be anything a bee can hold."""
+    for part in request.url.query.split("&"):
+        name, equals, value = part.partition("=")
+        if name == "key" and equals:
+            return unquote_to_bytes(value.replace("+", " "))
+    return None

@@ -1,0 +1,50 @@
+"""`/bees`: who is followed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+from starlette.requests import Request
+from starlette.responses import Response
+
+from feedagg import queries, sources, views
+from feedagg.sources import Source
+from feedagg.views import Author
+from feedagg.web import aggregator, page
+
+BEES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class BeeLine:
+    author: Author
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
+class BeesView:
+    bees: list[BeeLine]
+    counts: dict[str, int]
+    older: str
+
+
+async def show(request: Request) -> Response:
+    here = aggregator(request)
+    start = request.query_params.get("after", "")
+    after = bytes.fromhex(start) if _is_key(start) else b""
+
+    def read(connection: Connection) -> BeesView:
+        found = sources.listing(connection, BEES + 1, after)
+        profiles = queries.profiles(connection, [source.bee for source in found])
+        lines = [
+            BeeLine(views.author(source.bee, profiles.get(source.bee)), source) for source in found[:BEES]
+        ]
+        more = f"/bees?after={found[BEES - 1].key}" if len(found) > BEES else ""
+        return BeesView(lines, sources.counts(connection), more)
+
+    return page(request, "feedagg/bees.html", await here.database.read(read))
+
+
+def _is_key(text: str) -> bool:
+    return len(text) == 64 and all(letter in "0123456789abcdef" for letter in text)

@@ -1,0 +1,51 @@
+"""`/film/<name>`: everything that is said about one film."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+from starlette.requests import Request
+from starlette.responses import Response
+
+from feedagg import queries, views
+from feedagg.pages.paging import Paging, paging, places
+from feedagg.views import Card
+from feedagg.web import aggregator, page, problem
+
+
+@dataclass(frozen=True, slots=True)
+class FilmView:
+    """`average`: half stars, 1 to 10, None without ratings; `people`: how many gave one."""
+
+    title: str
+    year: int | None
+    average: float | None
+    people: int
+    cards: list[Card]
+    paging: Paging
+
+
+async def show(request: Request) -> Response:
+    name = request.path_params["name"]
+    here = aggregator(request)
+    before, after = places(request)
+
+    def read(connection: Connection) -> tuple[queries.Film, list[Card]]:
+        film = queries.film(connection, name, before=before, after=after)
+        return film, views.cards(connection, film.page.items)
+
+    film, cards = await here.database.read(read)
+    named = next((card.film for card in cards if card.film is not None), None)
+    if named is None:
+        sentence = "No bee that is followed here says anything about this film."
+        return problem(request, 404, "A film nobody watched", sentence)
+    view = FilmView(
+        title=named.title,
+        year=named.year,
+        average=film.average,
+        people=film.ratings,
+        cards=cards,
+        paging=paging(request, film.page),
+    )
+    return page(request, "feedagg/film.html", view, block="records")

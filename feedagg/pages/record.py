@@ -1,0 +1,92 @@
+"""`/bee/<key>/<record>`: one record for ever; or why it is not shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+from starlette.requests import Request
+from starlette.responses import Response
+
+from core.records import value_hash
+from feedagg import queries, sources, views
+from feedagg.decide import Status
+from feedagg.pages.keys import bee_of
+from feedagg.queries import Item
+from feedagg.receipts import MEANINGS
+from feedagg.sources import Source
+from feedagg.views import Author, Card
+from feedagg.web import aggregator, page, problem
+
+
+@dataclass(frozen=True, slots=True)
+class RecordView:
+    """`hash`: BLAKE2b-256 of the value's bytes, as a reply to it names them."""
+
+    card: Card
+    bee: str
+    key: str
+    seq: int
+    hash: str
+    first_seen: int
+    created_at: int | None
+
+
+async def show(request: Request) -> Response:
+    return await show_key(request, bee_of(request), request.path_params["key"].encode())
+
+
+async def show_key(request: Request, bee: bytes, key: bytes) -> Response:
+    here = aggregator(request)
+
+    def read(connection: Connection) -> tuple[Source | None, Item | None, Author, str | None]:
+        author = views.author(bee, queries.profiles(connection, [bee]).get(bee))
+        item = queries.record(connection, bee, key)
+        return sources.get(connection, bee), item, author, queries.why_hidden(connection, bee, key)
+
+    source, item, author, hidden_because = await here.database.read(read)
+    if hidden_because is not None:
+        sentence = (
+            f"This aggregator hides this record. The reason given: {hidden_because}. It is still in the "
+            "author's bee, which nobody but the author can change; any reader of that bee can see it."
+        )
+        return problem(request, 451, "Hidden here", sentence)
+    card = None if item is None else views.card(item, {bee: author}, whole=True)
+    if item is None or card is None or item.value is None:
+        return _absent(request, source, item)
+    view = RecordView(
+        card=card,
+        bee=bee.hex(),
+        key=key.decode(errors="replace"),
+        seq=item.seq,
+        hash=value_hash(item.value),
+        first_seen=item.first_seen,
+        created_at=item.created_at,
+    )
+    return page(request, "feedagg/record.html", view)
+
+
+def _absent(request: Request, source: Source | None, item: Item | None) -> Response:
+    if source is None:
+        sentence = (
+            "This bee is not followed here. If you have its key and know a peer that holds it, submit it."
+        )
+        return problem(request, 404, "A bee we do not know", sentence)
+    if item is None or item.status == Status.STALE:
+        if source.position.complete:
+            sentence = "This bee has no record of this name, as far as it was read: to its first operation."
+        else:
+            sentence = "This record was not met yet. The bee is still being read; look again in a while."
+        return problem(request, 404, "No such record", sentence)
+    if item.status == Status.DELETED:
+        sentence = (
+            "Its author removed this record, and this aggregator has dropped its copy. Whoever kept the old "
+            "block can still prove that it existed."
+        )
+        return problem(request, 410, "Removed by its author", sentence)
+    if item.status == Status.SKIPPED:
+        why = MEANINGS.get(item.reason or "", "It is not a record that this program can show.")
+        return problem(request, 404, "Not a record we can show", f"The bee has an entry of this name. {why}")
+    return problem(
+        request, 404, "Not shown as a page", "This entry is read, but it is neither a post nor a movie."
+    )

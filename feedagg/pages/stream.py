@@ -1,0 +1,38 @@
+"""`/live`: server-sent events for open pages (what they carry: `feedagg/live.py`)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.requests import Request
+from starlette.responses import Response
+
+from core.errors import BadArgument
+from core.peer import parse_key
+from feedagg.web import aggregator, problem
+
+PING_SECONDS = 20
+MAX_READERS = 2_000
+
+
+async def show(request: Request) -> Response:
+    live = aggregator(request).live
+    if live.readers >= MAX_READERS:
+        return problem(
+            request, 503, "Too many readers", "So many pages are open that this one is not kept live."
+        )
+    asked = request.query_params.get("bee")
+    try:
+        bee = None if asked is None else parse_key(asked)
+    except BadArgument as error:
+        return problem(request, 400, "Not a key", str(error))
+    after = request.headers.get("last-event-id") or request.query_params.get("after", live.last_id)
+
+    async def events() -> AsyncIterator[ServerSentEvent]:
+        async for event in live.events(after, bee):
+            yield ServerSentEvent(event.data, event=event.name, id=event.id)
+
+    return EventSourceResponse(
+        events(), ping=PING_SECONDS, headers={"cache-control": "no-store", "x-accel-buffering": "no"}
+    )

@@ -1,0 +1,186 @@
+"""Which bees are followed, where they were last found, and who tries next.
+
+A source is due when `next_at` has come. A worker *claims* due rows for a short while (a lease, not a held
+lock), so that the same statements serve one process on SQLite and many on PostgreSQL; a worker that dies
+loses its claims when the lease ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Connection, and_, delete, func, or_, select, tuple_, update
+
+from feedagg.decide import Position
+from feedagg.store import insert
+from feedagg.tables import bucket_of, hints, sources
+
+LEASE_MS: Final = 90_000
+MAX_HINTS: Final = 4
+"""Addresses kept for one bee; beyond it the stranger's that never worked goes first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A row of `sources`. Times are milliseconds since 1970; `error` is a sentence about the last failure."""
+
+    bucket: int
+    bee: bytes
+    added_at: int
+    added_by: str
+    fork: int
+    length: int
+    cursor: int
+    tail: int
+    connected: bool
+    first_contact: int | None
+    last_contact: int | None
+    attempts: int
+    error: str | None
+    next_at: int
+    lease_owner: str | None
+    lease_until: int | None
+
+    @property
+    def position(self) -> Position:
+        return Position(self.fork, self.cursor, self.tail)
+
+    @property
+    def key(self) -> str:
+        """The bee's key as 64 hex digits."""
+        return self.bee.hex()
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """An address at which a bee may be found; `trusted` when the operator gave it."""
+
+    address: str
+    trusted: bool
+
+
+def _is(bee: bytes) -> Any:
+    return and_(sources.c.bucket == bucket_of(bee), sources.c.bee == bee)
+
+
+def add(connection: Connection, bee: bytes, now: int, by: str, address: str | None = None) -> bool:
+    """Follow a bee; True if it was not followed yet. Adding it again tries it again at once.
+
+    `by` is `"web"` (a stranger's word) or `"command"` (the operator's, whose address is trusted).
+    """
+    row = {
+        "bucket": bucket_of(bee), "bee": bee, "added_at": now, "added_by": by, "fork": 0, "length": 0,
+        "cursor": 0, "tail": 0, "connected": False, "attempts": 0, "next_at": now,
+    }  # fmt: skip
+    added = connection.execute(insert(connection, sources).values(row).on_conflict_do_nothing())
+    is_new = added.rowcount == 1
+    if address is not None:
+        _add_hint(connection, bee, now, address, trusted=by == "command")
+    if not is_new:
+        connection.execute(update(sources).where(_is(bee), ~sources.c.connected).values(next_at=now))
+    return is_new
+
+
+def _add_hint(connection: Connection, bee: bytes, now: int, address: str, *, trusted: bool) -> None:
+    new = insert(connection, hints).values(bee=bee, address=address, trusted=trusted, added_at=now)
+    refreshed: dict[str, Any] = {"added_at": now} | ({"trusted": True} if trusted else {})
+    connection.execute(
+        new.on_conflict_do_update(index_elements=[hints.c.bee, hints.c.address], set_=refreshed)
+    )
+    worst_first = (hints.c.trusted, func.coalesce(hints.c.last_ok, 0), hints.c.added_at)
+    addresses = select(hints.c.address).where(hints.c.bee == bee).order_by(*worst_first)
+    known = list(connection.execute(addresses).scalars())
+    for extra in [item for item in known if item != address][: max(0, len(known) - MAX_HINTS)]:
+        connection.execute(delete(hints).where(hints.c.bee == bee, hints.c.address == extra))
+
+
+def hints_of(connection: Connection, bee: bytes) -> list[Hint]:
+    """Where to look for a bee, the most promising address first."""
+    best_first = (func.coalesce(hints.c.last_ok, 0).desc(), hints.c.added_at.desc())
+    rows = connection.execute(
+        select(hints.c.address, hints.c.trusted).where(hints.c.bee == bee).order_by(*best_first)
+    )
+    return [Hint(*row) for row in rows]
+
+
+def get(connection: Connection, bee: bytes) -> Source | None:
+    row = connection.execute(select(sources).where(_is(bee))).one_or_none()
+    return None if row is None else Source(*row)
+
+
+def listing(connection: Connection, limit: int, after: bytes = b"") -> list[Source]:
+    """Sources by key, from `after` on."""
+    query = select(sources).where(sources.c.bee > after).order_by(sources.c.bee).limit(limit)
+    return [Source(*row) for row in connection.execute(query)]
+
+
+def counts(connection: Connection) -> dict[str, int]:
+    """How many bees are followed, connected, and failing."""
+    failing = sources.c.attempts > 0
+    query = select(
+        func.count(),
+        func.count().filter(sources.c.connected),
+        func.count().filter(failing),
+    )
+    followed, connected, unreachable = connection.execute(query).one()
+    return {"followed": followed, "connected": connected, "unreachable": unreachable}
+
+
+# --- the claim ----------------------------------------------------------------------------------
+
+
+def claim(connection: Connection, owner: str, now: int, limit: int) -> list[Source]:
+    """Lease at most `limit` due sources, the longest due first."""
+    free = or_(sources.c.lease_until.is_(None), sources.c.lease_until < now, sources.c.lease_owner == owner)
+    due = select(sources.c.bucket, sources.c.bee).where(sources.c.next_at <= now, free)
+    due = due.order_by(sources.c.next_at).limit(limit).with_for_update(skip_locked=True)
+    keys = connection.execute(due).all()
+    if not keys:
+        return []
+    mine = tuple_(sources.c.bucket, sources.c.bee).in_([tuple(key) for key in keys])
+    lease = {"lease_owner": owner, "lease_until": now + LEASE_MS, "next_at": now + LEASE_MS}
+    claimed = connection.execute(update(sources).where(mine).values(lease).returning(*sources.c))
+    return [Source(*row) for row in claimed]
+
+
+def contacted(
+    connection: Connection, bee: bytes, now: int, next_at: int, address: str | None, owner: str, length: int
+) -> None:
+    """It was reached (at `address`, if one was dialled); look again at `next_at`, and keep it leased until
+    then.
+    """
+    reached = {
+        "connected": True, "last_contact": now, "first_contact": func.coalesce(sources.c.first_contact, now),
+        "attempts": 0, "error": None, "next_at": next_at, "lease_owner": owner,
+        "lease_until": next_at + LEASE_MS, "length": length,
+    }  # fmt: skip
+    connection.execute(update(sources).where(_is(bee)).values(reached))
+    if address is not None:
+        here = (hints.c.bee == bee, hints.c.address == address)
+        connection.execute(update(hints).where(*here).values(last_ok=now))
+
+
+def failed(connection: Connection, bee: bytes, error: str, next_at: int) -> None:
+    """It was not reached; `error` is a sentence for people."""
+    missed = {
+        "connected": False, "attempts": sources.c.attempts + 1, "error": error, "next_at": next_at,
+        "lease_owner": None, "lease_until": None,
+    }  # fmt: skip
+    connection.execute(update(sources).where(_is(bee)).values(missed))
+
+
+def lost(connection: Connection, bees: Sequence[bytes], now: int, next_at: int) -> None:
+    """The connections to these bees ended; look for them again at `next_at`."""
+    gone = {
+        "connected": False, "last_contact": now, "next_at": next_at, "lease_owner": None, "lease_until": None,
+    }  # fmt: skip
+    for bee in bees:
+        connection.execute(update(sources).where(_is(bee)).values(gone))
+
+
+def release(connection: Connection, owner: str, now: int) -> None:
+    """Give up every claim of `owner`: at the end, and at the start for those of a run that was killed."""
+    free = {"connected": False, "lease_owner": None, "lease_until": None, "next_at": now}
+    connection.execute(update(sources).where(sources.c.lease_owner == owner).values(free))

@@ -1,0 +1,198 @@
+"""Rows as pages show them: one frozen dataclass for a card, made of a row and its author's profile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import blake2b
+from urllib.parse import quote
+
+from markupsafe import Markup
+from sqlalchemy import Connection
+
+from core.records import Post, Profile, Ref, Subject, Watch, film_ref, parse_record
+from feedagg import queries
+from feedagg.markup import linkify, markdown
+from feedagg.queries import Item
+
+FLAGS = {
+    "date-unparsable": "Unreadable date",
+    "date-before-1970": "Impossible date",
+    "date-in-future": "Dated in the future",
+}
+"""What a card says about a date that the feed does not follow. One without a date made no claim: nothing is said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Who a bee says it belongs to. `key`: 64 hex digits."""
+
+    key: str
+    name: str
+    bio: str | None = None
+    website: str | None = None
+    has_profile: bool = False
+
+    @property
+    def href(self) -> str:
+        return f"/bee/{self.key}"
+
+
+@dataclass(frozen=True, slots=True)
+class FilmLine:
+    """The line that names a film."""
+
+    title: str
+    year: int | None
+    href: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyTo:
+    """What a post answers; `href` is its page here, whether or not that bee is followed."""
+
+    href: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One record for `feedagg/cards.html`. Times are milliseconds since 1970."""
+
+    id: str
+    author: Author
+    kind: str
+    when: int
+    permalink: str
+    seq: int
+    text: Markup | None = None
+    more: Markup | None = None
+    cw: str | None = None
+    film: FilmLine | None = None
+    rating: int | None = None
+    liked: bool = False
+    rewatch: bool = False
+    watched_on: str | None = None
+    spoiler: bool = False
+    tags: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
+    reply_to: ReplyTo | None = None
+    updated_at: int | None = None
+    source: str | None = None
+    flag: str | None = None
+    plain: str = ""  # the words alone, for feeds and page descriptions
+
+
+def permalink(bee: bytes | str, key: bytes) -> str:
+    """The path of a record's page. A key that a browser would rewrite as a path goes into the query."""
+    base = f"/bee/{bee if isinstance(bee, str) else bee.hex()}"
+    segments = key.split(b"/")
+    if any(segment in (b"", b".", b"..") for segment in segments) or b"\\" in key or key.startswith(b"~"):
+        return f"{base}?key={quote(key, safe='')}"
+    return f"{base}/{quote(key, safe='/:')}"
+
+
+def film_href(name: str) -> str:
+    return f"/film/{quote(name, safe=':')}"
+
+
+def dom_id(bee: bytes, key: bytes) -> str:
+    """The id of a card's element: short, and fit for HTML whatever the key holds."""
+    return "r" + blake2b(bee + key, digest_size=9).hexdigest()
+
+
+def author(bee: bytes, profile: bytes | None) -> Author:
+    """The author of a bee, nameless if there is no readable profile."""
+    key = bee.hex()
+    record = None if profile is None else parse_record(queries.PROFILE_KEY, profile)
+    if not isinstance(record, Profile):
+        return Author(key, f"Bee {key[:6]}")
+    return Author(key, record.name, record.bio, record.website, has_profile=True)
+
+
+def cards(connection: Connection, items: Iterable[Item]) -> list[Card]:
+    """Cards of these rows, in their order. Reads the profiles they need."""
+    items = list(items)
+    profiles = queries.profiles(connection, {item.bee for item in items})
+    authors = {item.bee: author(item.bee, profiles.get(item.bee)) for item in items}
+    return [made for item in items if (made := card(item, authors)) is not None]
+
+
+def card(item: Item, authors: Mapping[bytes, Author], *, whole: bool = False) -> Card | None:
+    """The card of one row, or None if it holds no post and no movie. `whole` adds the long form."""
+    record = None if item.value is None else parse_record(item.key, item.value)
+    if isinstance(record, Post):
+        return _post_card(item, record, authors[item.bee], whole)
+    if isinstance(record, Watch):
+        return _watch_card(item, record, authors[item.bee])
+    return None
+
+
+def _post_card(item: Item, post: Post, who: Author, whole: bool) -> Card:
+    long_form = None
+    if whole and post.more is not None:
+        is_markdown = post.more.mime == "text/markdown"
+        long_form = markdown(post.more.text) if is_markdown else linkify(post.more.text)
+    return Card(
+        id=dom_id(item.bee, item.key),
+        author=who,
+        kind="post",
+        when=item.sort_at,
+        permalink=permalink(item.bee, item.key),
+        seq=item.seq,
+        text=linkify(post.text),
+        more=long_form if long_form is not None or post.more is None else Markup(""),
+        cw=post.cw,
+        film=None if post.film is None else _film_line(post.film),
+        tags=post.tags,
+        images=tuple(image.alt for image in post.media),
+        reply_to=None if post.parent is None else _reply_to(post.parent),
+        updated_at=post.updated_at,
+        flag=_flag(item),
+        plain=post.text,
+    )
+
+
+def _watch_card(item: Item, watch: Watch, who: Author) -> Card:
+    review = watch.review
+    return Card(
+        id=dom_id(item.bee, item.key),
+        author=who,
+        kind="movie",
+        when=item.sort_at,
+        permalink=permalink(item.bee, item.key),
+        seq=item.seq,
+        text=None if review is None else linkify(review.text),
+        film=_film_line(watch.film),
+        rating=watch.rating,
+        liked=watch.liked,
+        rewatch=watch.rewatch,
+        watched_on=_in_words(watch.watched_on),
+        spoiler=review is not None and review.spoiler,
+        tags=watch.tags,
+        updated_at=watch.updated_at,
+        source=watch.source,
+        flag=_flag(item),
+        plain="" if review is None else review.text,
+    )
+
+
+def _film_line(film: Subject) -> FilmLine:
+    return FilmLine(film.title, film.year, film_href(film_ref(film)))
+
+
+def _reply_to(ref: Ref) -> ReplyTo:
+    return ReplyTo(permalink(ref.bee, ref.key.encode()), ref.bee)
+
+
+def _flag(item: Item) -> str | None:
+    return None if item.date_flag is None else FLAGS.get(item.date_flag)
+
+
+def _in_words(partial: str | None) -> str | None:
+    """`2026-11-23`, `2026-11` or `2026` as people write it."""
+    if partial is None or len(partial) == 4:
+        return partial
+    date = datetime.fromisoformat(partial if len(partial) == 10 else partial + "-01")
+    return f"{date.day} {date:%b %Y}" if len(partial) == 10 else f"{date:%B %Y}"

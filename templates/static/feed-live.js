@@ -1,0 +1,75 @@
+// New records on an open feed. htmx's SSE extension keeps the connection (and reconnects, and says what was seen
+// last); each of its `news` events carries the HTML of cards, which this puts in their place in the order.
+// A reader at the top sees them arrive; one who has scrolled down is told, and nothing moves under their eyes.
+(() => {
+  'use strict'
+  const live = document.querySelector('[data-live-feed]')
+  const bar = document.getElementById('news')
+  if (!live || !bar) return
+  const waiting = new Map() // id of a card -> its <li>, for a reader who is further down
+
+  const list = () => document.getElementById('records')
+  const atTop = () => window.scrollY < 160
+  const find = (id) => list().querySelector(`li[data-card="${CSS.escape(id)}"]`)
+
+  const place = (item) => {
+    document.querySelector('#page .empty')?.remove()
+    const at = Number(item.dataset.at)
+    const after = [...list().children].find((other) => Number(other.dataset.at) <= at)
+    if (after) list().insertBefore(item, after)
+    else if (!document.querySelector('#page a[rel="next"]')) list().append(item) // older ones are on the next page
+  }
+  const isNewest = (item) => {
+    const first = list().firstElementChild
+    return !first || Number(item.dataset.at) >= Number(first.dataset.at)
+  }
+
+  const say = (text, act) => {
+    bar.textContent = ''
+    if (!text) return
+    const button = document.createElement('button')
+    button.type = 'button'
+    button.className = 'button button-primary button-small'
+    button.textContent = text
+    button.addEventListener('click', act)
+    bar.append(button)
+  }
+  const showWaiting = () => {
+    for (const item of waiting.values()) place(item)
+    waiting.clear()
+    say('')
+  }
+  const announce = () => {
+    const count = waiting.size
+    say(count === 0 ? '' : count === 1 ? '1 new record' : `${count} new records`, () => {
+      showWaiting()
+      window.scrollTo({ top: 0 })
+    })
+  }
+
+  live.addEventListener('news', (event) => {
+    const parsed = new DOMParser().parseFromString(event.detail.data, 'text/html')
+    for (const item of parsed.querySelectorAll('li[data-card]')) {
+      const known = find(item.dataset.card)
+      if (known) known.replaceWith(item)
+      else if (isNewest(item) && !atTop()) waiting.set(item.dataset.card, item)
+      else place(item)
+    }
+    for (const { dataset } of parsed.querySelectorAll('li[data-gone]')) {
+      waiting.delete(dataset.gone)
+      find(dataset.gone)?.remove()
+    }
+    if (parsed.querySelector('[data-more]')) say('Many new records: reload', () => location.reload())
+    else announce()
+  })
+  live.addEventListener('gap', () => say('There is more: reload', () => location.reload()))
+  addEventListener('scroll', () => { if (waiting.size && atTop()) showWaiting() }, { passive: true })
+
+  const show = (isLive) => {
+    live.querySelector('[data-live-dot]').classList.toggle('live-dot-off', !isLive)
+    live.querySelector('[data-live-text]').textContent = isLive ? 'Live' : 'Reconnecting'
+  }
+  live.addEventListener('htmx:sse:after:connection', () => show(true))
+  live.addEventListener('htmx:sse:error', () => show(false))
+  live.addEventListener('htmx:sse:close', () => show(false))
+})()

@@ -1,0 +1,161 @@
+"""Whoever has a bee's key finds the people who hold it, over a DHT of Python nodes on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from core.errors import BadArgument
+from core.hyperbee import Hyperbee
+from core.peer import Peer, Testnet
+from tests.support.userpeer import eventually
+
+pytestmark = pytest.mark.anyio
+
+
+async def read(peer: Peer, bee: Hyperbee, key: str) -> object:
+    """The value under `key`, once somebody who has the bee is found."""
+    assert await peer.find(bee.core, 10.0)
+    await bee.core.update(wait=True, timeout=10.0)
+    entry = await bee.get(key, timeout=10)
+    return None if entry is None else entry.value
+
+
+@pytest.fixture
+async def net() -> AsyncIterator[Testnet]:
+    async with await Testnet.open(4) as net:
+        yield net
+
+
+async def test_a_bee_is_read_by_its_key_alone(net: Testnet) -> None:
+    author = await Peer.open(None, bootstrap=net.bootstrap)
+    reader = await Peer.open(None, bootstrap=net.bootstrap)
+    try:
+        bee = author.bee(name="main")
+        await bee.put("post/1", "hello")
+        assert author.network is not None
+        await author.network.driver.flushed()
+        theirs = reader.bee(key=bee.core.key)
+        assert await read(reader, theirs, "post/1") == "hello"
+        (connection,) = reader.connections
+        assert connection.how in ("direct", "lan", "punched")
+        assert connection.remote_public_key == author.public_key
+        await bee.put("post/1", "changed")
+        await eventually(lambda: theirs.core.length == bee.core.length)
+    finally:
+        await reader.close()
+        await author.close()
+
+
+async def test_one_connection_carries_all_bees_two_peers_share(net: Testnet) -> None:
+    author = await Peer.open(None, bootstrap=net.bootstrap)
+    reader = await Peer.open(None, bootstrap=net.bootstrap)
+    try:
+        bees = [author.bee(name=f"bee {number}") for number in range(20)]
+        for bee in bees:
+            await bee.put("a", 1)
+        theirs = [reader.bee(key=bee.core.key) for bee in bees]
+        for bee in theirs:
+            assert await read(reader, bee, "a") == 1
+        assert reader.network is not None
+        await reader.network.driver.flushed()
+        await asyncio.sleep(0.3)
+        assert len(reader.connections) == len(author.connections) == 1
+        status = reader.network.status()
+        assert (status.topics, status.state) == (20, "online")
+        topic = reader.network.topic_status(bees[0].core.discovery_key)
+        assert topic is not None
+        assert topic.peers_found == 1
+        assert topic.error is None
+    finally:
+        await reader.close()
+        await author.close()
+
+
+async def test_with_an_address_no_second_connection_is_made(net: Testnet) -> None:
+    author = await Peer.open(None, bootstrap=net.bootstrap)
+    reader = await Peer.open(None)
+    try:
+        bee = author.bee(name="main")
+        await bee.put("a", 1)
+        await reader.connect(*await author.listen())
+        theirs = reader.bee(key=bee.core.key)
+        await eventually(lambda: theirs.core.peers)
+        assert await read(reader, theirs, "a") == 1
+        network = await reader.go_online(net.bootstrap)
+        await network.driver.flushed()
+        await asyncio.sleep(0.3)
+        assert [connection.how for connection in reader.connections] == ["tcp"]
+    finally:
+        await reader.close()
+        await author.close()
+
+
+async def test_a_closed_bee_is_announced_no_longer_and_switched_off_means_off(net: Testnet) -> None:
+    author = await Peer.open(None, bootstrap=net.bootstrap)
+    reader = await Peer.open(None, bootstrap=net.bootstrap)
+    try:
+        assert author.network is not None
+        assert reader.network is not None
+        bee = author.bee(name="main")
+        await bee.put("a", 1)
+        key, topic = bee.core.key, bee.core.discovery_key
+        await author.network.driver.flushed()
+
+        async def announced() -> bool:
+            found = [peer async for reply in net.nodes[0].lookup(topic) for peer in reply.peers]
+            return any(peer.public_key == author.public_key for peer in found)
+
+        assert await announced()
+        await author.network.suspend()
+        assert not await announced()
+        assert author.network.status().state == "suspended"
+        await author.network.resume()
+        theirs = reader.bee(key=key)
+        assert await read(reader, theirs, "a") == 1
+        await bee.core.close()
+
+        async def gone() -> bool:
+            return not await announced()
+
+        await eventually(gone)
+        assert author.network.topic_status(topic) is None
+    finally:
+        await reader.close()
+        await author.close()
+
+
+async def test_a_reader_whose_author_comes_later_is_connected_when_it_does(net: Testnet) -> None:
+    author = await Peer.open(None)
+    bee = author.bee(name="main")
+    await bee.put("a", 1)
+    reader = await Peer.open(None, bootstrap=net.bootstrap)
+    try:
+        theirs = reader.bee(key=bee.core.key)
+        assert not await reader.find(theirs.core, 0.3)
+        await author.go_online(net.bootstrap)
+        # The author looks the topic up when it announces itself, and finds the reader there.
+        assert await read(reader, theirs, "a") == 1
+    finally:
+        await reader.close()
+        await author.close()
+
+
+async def test_nothing_is_left_when_a_peer_is_closed(net: Testnet) -> None:
+    before = len(asyncio.all_tasks())
+    peer = await Peer.open(None, bootstrap=net.bootstrap)
+    for number in range(50):
+        peer.bee(name=str(number))
+    await peer.close()
+    assert len(asyncio.all_tasks()) == before
+
+
+async def test_a_peer_without_a_network_says_so() -> None:
+    peer = await Peer.open(None)
+    with pytest.raises(BadArgument, match="no network"):
+        await peer.join(bytes(32))
+    with pytest.raises(BadArgument, match="HOST:PORT"):
+        await peer.go_online(["nowhere"])
+    await peer.close()

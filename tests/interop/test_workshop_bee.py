@@ -1,0 +1,62 @@
+"""A bee written by thirty lines of Node, with the official packages and no idea of our records, is a feed of movies."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import skip_or_fail
+from tests.support.feedagg import aggregator, client
+from tests.support.node import NODE_DIRECTORY, why_node_is_missing
+
+pytestmark = [pytest.mark.anyio, pytest.mark.interop]
+
+SCRIPT = NODE_DIRECTORY / "workshop.js"
+
+
+async def test_a_bee_of_the_workshop_shows_as_movies_and_live(tmp_path: Path) -> None:
+    skip_or_fail(why_node_is_missing())
+    code = [line for line in SCRIPT.read_text().splitlines() if line and not line.startswith("//")]
+    assert len(code) <= 30
+    node = await asyncio.create_subprocess_exec(
+        "node",
+        str(SCRIPT),
+        str(tmp_path / "node"),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        assert node.stdin is not None
+        assert node.stdout is not None
+        told = json.loads(await asyncio.wait_for(node.stdout.readline(), 30))
+        async with aggregator(tmp_path / "feed") as running, client(running) as web:
+            sent = {"key": told["key"], "peer": f"127.0.0.1:{told['port']}"}
+            answer = await web.post("/submit", json=sent)
+            assert answer.json()["state"] == "following"
+            await titles(web, {"Alien", "Brazil", "The Third Man"})
+            began = time.perf_counter()
+            node.stdin.write(b"Stalker\n")
+            await titles(web, {"Alien", "Brazil", "The Third Man", "Stalker"})
+            assert time.perf_counter() - began < 1.0
+            film = (await web.get("/film/t:the-third-man:")).text
+            assert "The Third Man" in film
+            assert film.count('class="card card-movie"') == 1
+            feed = (await web.get("/feed.json")).json()
+            assert {item["_meadow"]["kind"] for item in feed["items"]} == {"movie"}
+    finally:
+        node.kill()
+        await node.wait()
+
+
+async def titles(web: object, expected: set[str]) -> None:
+    """Wait until the feed shows exactly these titles."""
+    found: set[str] = set()
+    async with asyncio.timeout(10):
+        while found != expected:
+            feed = (await web.get("/feed.json")).json()  # type: ignore[attr-defined]
+            found = {item["title"] for item in feed["items"]}
+            await asyncio.sleep(0.02)

@@ -1,0 +1,93 @@
+"""`make pictures`: every page of both programs, in light, dark and phone width, into docs/screenshots/.
+
+Runs the demonstration in a folder of its own, writes a few things as its owner would, and looks at the result.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+from urllib.request import urlopen
+
+from tests.flow.test_two_commands import addresses, started, wait_for
+from tests.support.screens import browser, capture
+
+OWN_RECORDS = (
+    ("post", "First flowers on the balcony. The bees found them before I did.", "--tags", "garden"),
+    ("movie", "Stalker", "--year", "1979", "--rating", "9", "--review", "Slow and wet and wonderful."),
+    ("post", "Two people at the next table are arguing about whether Ran is a comedy."),
+)
+ITEMS_ON_A_PAGE = 30
+
+
+def own(folder: Path, *words: str) -> None:
+    """A command of the personal peer of the demonstration in `folder`."""
+    command = [sys.executable, "-m", "userpeer", "--dir", str(folder / ".meadow" / "peer"), *words]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def fetch(url: str) -> Any:
+    with urlopen(url, timeout=10) as answer:
+        return json.load(answer)
+
+
+async def take(feed: str, peer: str, folder: Path) -> None:
+    """The pictures, page by page."""
+    async with browser() as chromium:
+        await capture(chromium, "peer-first-start", peer)
+        for words in OWN_RECORDS:
+            own(folder, *words)
+        await asyncio.sleep(2)
+        items = fetch(f"{feed}feed.json")["items"]
+        movie = next(item for item in items if item["_meadow"]["kind"] == "movie")
+        written = json.loads(
+            subprocess.run(
+                [sys.executable, "-m", "userpeer", "--dir", str(folder / ".meadow" / "peer"), "--json", "bee", "ls",
+                 "--gte", "movie/", "--limit", "1"],
+                check=True,
+                capture_output=True,
+                text=True,
+            ).stdout
+        )  # fmt: skip
+        pages = {
+            "feed": feed,
+            "bees": f"{feed}bees",
+            "bee": movie["authors"][0]["url"],
+            "record": movie["url"],
+            "film": f"{feed}film/t:ran:1985",
+            "submit": f"{feed}submit",
+            "about": f"{feed}about",
+            "not-found": f"{feed}bee/{'0' * 64}",
+            "peer-home": peer,
+            "peer-record": f"{peer}record?key={quote(written['key'])}",
+            "peer-edit": f"{peer}edit?key={quote(written['key'])}",
+            "peer-profile": f"{peer}profile",
+            "peer-key": f"{peer}key",
+            "peer-peers": f"{peer}peers",
+            "peer-aggregators": f"{peer}aggregators",
+            "peer-bee": f"{peer}bee",
+        }
+        for name, url in pages.items():
+            await capture(chromium, name, url)
+            print(name, url)
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory(prefix="meadow-pictures-") as place:
+        folder = Path(place)
+        with started("demo", folder) as (process, output):
+            feed, peer = wait_for(lambda: addresses(process, output), "the demonstration", 120)
+            wait_for(lambda: len(fetch(f"{feed}feed.json")["items"]) >= ITEMS_ON_A_PAGE, "the records", 60)
+            time.sleep(10)  # the rest of the history
+            asyncio.run(take(feed, peer, folder))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""A real browser for tests, and pictures of pages for `docs/screenshots/`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from playwright.async_api import Browser, Page
+
+CHROMIUM = Path(os.environ.get("MEADOW_TEST_CHROMIUM", "/usr/bin/chromium"))
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+SCREENSHOTS = Path(__file__).parents[2] / "docs" / "screenshots"
+
+# name -> width, colour scheme
+VIEWS: Mapping[str, tuple[int, str]] = {
+    "light": (1280, "light"),
+    "dark": (1280, "dark"),
+    "phone": (390, "light"),
+}
+_HEIGHT = 900
+
+
+def why_browser_is_missing() -> str | None:
+    """A sentence, or None when a browser can be started."""
+    try:
+        import playwright.async_api  # noqa: F401
+    except ImportError:
+        return "the package playwright is not installed"
+    return (
+        None
+        if CHROMIUM.exists()
+        else f"there is no Chromium at {CHROMIUM}; name one with MEADOW_TEST_CHROMIUM"
+    )
+
+
+@asynccontextmanager
+async def browser() -> AsyncIterator[Browser]:
+    """Chromium without a window."""
+    from playwright.async_api import async_playwright
+
+    async with async_playwright() as playwright:
+        chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        try:
+            yield chromium
+        finally:
+            await chromium.close()
+
+
+@asynccontextmanager
+async def open_page(chromium: Browser, view: str = "light", **options: Any) -> AsyncIterator[Page]:
+    """A page of its own context; leaving it asserts that nothing broke the policy and no script failed."""
+    width, scheme = VIEWS[view]
+    context = await chromium.new_context(
+        viewport={"width": width, "height": _HEIGHT}, color_scheme=scheme, reduced_motion="reduce", **options
+    )
+    page = await context.new_page()
+    page.set_default_timeout(10_000)
+    troubles: list[str] = []
+    page.on("pageerror", lambda error: troubles.append(str(error)))
+    page.on(
+        "console",
+        lambda message: troubles.append(message.text) if "Content Security Policy" in message.text else None,
+    )
+    try:
+        yield page
+    finally:
+        await context.close()
+    assert troubles == []
+
+
+async def capture(chromium: Browser, name: str, url: str, *, directory: Path = SCREENSHOTS) -> list[Path]:
+    """Three pictures of the whole page at `url`: NAME-light.png, NAME-dark.png (1280 wide), NAME-phone.png (390)."""
+    directory.mkdir(parents=True, exist_ok=True)
+    made = []
+    for view in VIEWS:
+        async with open_page(chromium, view) as page:
+            await page.goto(url, wait_until="load")
+            await page.wait_for_timeout(300)  # times and a first live block may still settle
+            path = directory / f"{name}-{view}.png"
+            await page.screenshot(path=path, full_page=True)
+            made.append(path)
+    return made

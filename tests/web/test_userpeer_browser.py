@@ -1,0 +1,223 @@
+"""The page in a real browser: live without reloading, whole without JavaScript, on a phone, by keyboard."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.peer import Peer
+from tests.conftest import skip_or_fail
+from tests.support.screens import browser, capture, open_page, why_browser_is_missing
+from tests.support.userpeer import running
+from userpeer.client import call_running
+
+pytestmark = [pytest.mark.anyio, pytest.mark.browser]
+
+
+@pytest.fixture(scope="module")
+async def chromium() -> AsyncIterator[Any]:
+    skip_or_fail(why_browser_is_missing())
+    async with browser() as started:
+        yield started
+
+
+@pytest.fixture
+async def site(tmp_path: Path) -> AsyncIterator[tuple[dict[str, Any], Any]]:
+    """A running peer: its ready event, and a function that does a command on it."""
+
+    async def do(command: str, **arguments: Any) -> list[dict[str, Any]]:
+        return [item async for item in call_running(tmp_path / "control.sock", command, arguments)]
+
+    with running(tmp_path) as (_, ready):
+        yield ready, do
+
+
+async def test_writing_from_the_first_post_to_its_undone_delete(chromium: Any, site: Any) -> None:
+    ready, _ = site
+    async with open_page(chromium) as page:
+        await page.goto(ready["web"])
+        await page.get_by_text("Your meadow is ready").wait_for()
+        await page.get_by_label("What is on your mind?").fill("First words")
+        await page.get_by_role("button", name="Publish post").click()
+        await page.get_by_text("Posted. It is signed").wait_for()
+        assert await page.get_by_label("What is on your mind?").input_value() == ""
+        assert page.url == ready["web"]  # htmx swapped a block, no page was loaded
+
+        await page.get_by_role("link", name="A film").click()
+        await page.get_by_label("Title").fill("Dune")
+        await page.get_by_label("Year").fill("soon")
+        await page.get_by_label("Review", exact=True).fill("Kept while wrong")
+        await page.get_by_role("button", name="Publish film").click()
+        await page.get_by_text("The year must be a whole number, not 'soon'.").wait_for()
+        assert await page.get_by_label("Review", exact=True).input_value() == "Kept while wrong"
+        await page.get_by_label("Year").fill("2021")
+        await page.get_by_label("Rating").select_option("9")
+        await page.get_by_role("button", name="Publish film").click()
+        await page.get_by_role("img", name="4.5 of 5 stars").wait_for()
+
+        card = page.locator("article", has_text="First words")
+        await card.get_by_role("link", name="Edit").click()
+        await page.get_by_label("What is on your mind?").fill("Second thoughts")
+        await page.get_by_role("button", name="Save").click()
+        await page.get_by_text("Saved.").wait_for()
+        assert await page.get_by_text("First words").is_visible()
+
+        await page.get_by_role("link", name="Delete").click()
+        await page.get_by_text("can still prove that the record existed").wait_for()
+        await page.get_by_role("button", name="Delete it").click()
+        await page.get_by_text("Deleted. It is no longer in your bee.").wait_for()
+        assert await page.get_by_text("Second thoughts").count() == 0
+        await page.get_by_role("button", name="Put it back").click()
+        await page.get_by_text("It is back.").wait_for()
+        assert await page.locator("article", has_text="Second thoughts").count() == 1
+
+
+async def test_an_open_page_shows_what_others_do_without_reloading(chromium: Any, site: Any) -> None:
+    ready, do = site
+    async with open_page(chromium) as page:
+        await page.goto(ready["web"])
+        (written,) = await do("post", text="From the command line")
+        card = page.locator("article", has_text="From the command line")
+        await card.wait_for()
+        await card.get_by_text("just now").wait_for()
+        await page.get_by_label("What is on your mind?").fill("half a thought")
+        await do("edit", key=written["key"], text="Edited elsewhere")
+        await page.get_by_text("Edited elsewhere").wait_for()
+        await do("delete", key=written["key"])
+        await card.wait_for(state="detached")
+        await page.get_by_text("Edited elsewhere").wait_for(state="detached")
+        assert await page.get_by_label("What is on your mind?").input_value() == "half a thought"
+
+
+async def test_who_is_connected_and_what_they_took(chromium: Any, site: Any) -> None:
+    ready, do = site
+    for number in range(10):
+        await do("post", text=f"number {number}")
+    async with open_page(chromium) as page:
+        await page.goto(ready["web"] + "peers")
+        await page.get_by_text("Nobody is connected").wait_for()
+        reader = await Peer.open(None)
+        host, _, port = ready["listen"].rpartition(":")
+        await reader.connect(host, int(port))
+        row = page.locator(f"#peer-{reader.public_key.hex()}")
+        await row.wait_for()
+        bee = reader.bee(key=ready["key"])
+        await bee.update(wait=True)
+        texts = [entry.value["text"] async for entry in bee.range(gte="post/", lt="post0")]
+        assert texts == [f"number {number}" for number in range(10)]
+        taken = sum(view.blocks_received for view in bee.core.peers)
+        assert taken >= 10
+        await row.get_by_text(f"{taken} blocks taken").wait_for()
+        await reader.close()
+        await row.wait_for(state="detached")
+
+
+async def test_everything_works_without_javascript(chromium: Any, site: Any) -> None:
+    ready, _ = site
+    async with open_page(chromium, java_script_enabled=False) as page:
+        await page.goto(ready["web"])
+        await page.get_by_label("What is on your mind?").fill("Plain old web")
+        await page.get_by_role("button", name="Publish post").click()
+        await page.get_by_text("Posted. It is signed").wait_for()
+        await page.get_by_role("link", name="A film").click()
+        await page.get_by_label("Review", exact=True).fill("no title yet")
+        await page.get_by_role("button", name="Publish film").click()
+        await page.get_by_text("The title is empty").wait_for()
+        assert await page.get_by_label("Review", exact=True).input_value() == "no title yet"
+        await page.get_by_label("Title").fill("Metropolis")
+        await page.get_by_role("button", name="Publish film").click()
+        await page.get_by_text("Published. It is signed").wait_for()
+        await page.locator("article", has_text="Plain old web").get_by_role("link", name="Delete").click()
+        await page.get_by_role("button", name="Delete it").click()
+        await page.get_by_role("button", name="Put it back").click()
+        await page.get_by_role("link", name="Profile").click()
+        await page.get_by_label("Name").fill("Ada")
+        await page.get_by_role("button", name="Save profile").click()
+        await page.get_by_role("link", name="My feed").click()
+        assert await page.locator("article", has_text="Ada").count() == 2
+        for name in ("Key", "Peers", "Aggregators", "Bee"):
+            await page.get_by_role("link", name=name, exact=True).click()
+            await page.locator("h1").wait_for()
+        assert await page.locator(".js-only").first.is_hidden()
+
+
+async def test_by_keyboard_alone(chromium: Any, site: Any) -> None:
+    ready, _ = site
+    async with open_page(chromium) as page:
+        await page.goto(ready["web"])
+        await page.keyboard.press("Tab")
+        assert await page.evaluate("document.activeElement.textContent") == "Skip to the content"
+        await page.keyboard.press("Enter")
+        for _ in range(20):
+            await page.keyboard.press("Tab")
+            if await page.evaluate("document.activeElement.name") == "text":
+                break
+        await page.keyboard.type("No mouse was used")
+        for _ in range(4):
+            await page.keyboard.press("Tab")
+            if await page.evaluate("document.activeElement.type") == "submit":
+                break
+        await page.keyboard.press("Enter")
+        await page.locator("article", has_text="No mouse was used").wait_for()
+
+
+async def test_other_peoples_text_can_run_nothing(chromium: Any, site: Any) -> None:
+    ready, do = site
+    attack = '<img src=x onerror="document.title=1"><script>document.title=2</script>\'"` {{7*7}} javascript:alert(1)'
+    (written,) = await do("post", text=attack, tags="<b>", cw='"><script>1</script>')
+    await do("bee.put", key="<script>3</script>", value={"title": attack})
+    await do("bee.put", key="profile/self", value={"name": attack[:60], "website": "https://a.example"})
+    async with open_page(chromium) as page:
+        for path in ("", "bee", "profile", f"record?key={written['key']}", f"edit?key={written['key']}"):
+            await page.goto(ready["web"] + path)
+            assert await page.title() not in ("1", "2")
+            assert await page.locator("main img, main script").count() == 0
+            assert await page.locator("a[href^='javascript']").count() == 0
+        await page.goto(ready["web"])
+        await page.locator("summary").first.click()
+        assert await page.get_by_text(attack[:40]).first.is_visible()
+
+
+async def test_no_page_is_wider_than_a_phone(chromium: Any, site: Any) -> None:
+    ready, do = site
+    await do("post", text="x" * 300 + " https://a.example/" + "y" * 300, tags="z" * 60)
+    await do("movie", title="W" * 200, review="v" * 200)
+    async with open_page(chromium, "phone") as page:
+        for path in ("", "?write=movie", "profile", "key", "peers", "aggregators", "bee", "nowhere"):
+            await page.goto(ready["web"] + path)
+            assert await page.evaluate("document.documentElement.scrollWidth") <= 390, path
+            heights = await page.evaluate(
+                "[...document.querySelectorAll('button, .button, .input')].filter(e => e.checkVisibility())"
+                ".map(e => e.getBoundingClientRect().height)"
+            )
+            assert min(heights) >= 32, path
+
+
+async def test_each_control_has_a_name_and_each_page_one_heading(chromium: Any, site: Any) -> None:
+    ready, do = site
+    (written,) = await do("post", text="hello")
+    paths = ["", "?write=movie", "profile", "key", "peers", "aggregators", "bee", "nowhere"]
+    paths += [f"{name}?key={written['key']}" for name in ("record", "edit", "delete")]
+    async with open_page(chromium) as page:
+        for path in paths:
+            await page.goto(ready["web"] + path)
+            nameless = await page.evaluate(
+                "[...document.querySelectorAll('a[href], button, input:not([type=hidden]), select, textarea')]"
+                ".filter(e => !e.closest('[aria-hidden=true]'))"
+                ".filter(e => !(e.labels?.length || e.getAttribute('aria-label') || e.textContent.trim()))"
+                ".map(e => e.outerHTML)"
+            )
+            assert nameless == [], path
+            headings = await page.locator("h1, h2").all_inner_texts()
+            assert await page.locator("h1").count() == (0 if path == "nowhere" else 1), (path, headings)
+
+
+async def test_pictures_can_be_taken(chromium: Any, site: Any, tmp_path: Path) -> None:
+    ready, _ = site
+    made = await capture(chromium, "home", ready["web"], directory=tmp_path / "shots")
+    assert [path.name for path in made] == ["home-light.png", "home-dark.png", "home-phone.png"]
+    assert len({path.read_bytes() for path in made}) == 3
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in made)

@@ -1,0 +1,72 @@
+"""`make run`: an aggregator and a personal peer on this machine, acquainted with each other."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+
+from . import meadow
+from .supervise import Program, run_until_interrupted
+
+STATE = meadow.HOME / "running.json"
+"""Where a running `make run` says where it serves, for `make demo`; gone when it ends."""
+
+
+async def start(programs: list[Program]) -> tuple[str, str, str]:
+    """Start a DHT and both, and submit the peer's key. Returns the web addresses of the aggregator and of the peer,
+    and where the DHT begins.
+    """
+    network = meadow.dht(meadow.HOME)
+    programs.append(network)
+    await network.start()
+    bootstrap = str(network.ready["bootstrap"])
+    aggregator = meadow.aggregator(meadow.HOME)
+    peer = meadow.peer(meadow.HOME, "peer", "Your peer", bootstrap=bootstrap)
+    for program in (aggregator, peer):
+        programs.append(program)
+        print(f"  starting {program.name[0].lower()}{program.name[1:]} …", flush=True)
+        await program.start()
+    feed, own = str(aggregator.ready["web"]), str(peer.ready["web"])
+    await meadow.submit(meadow.HOME, "peer", feed, peer.ready)
+    STATE.write_text(json.dumps({"pid": os.getpid(), "feed": feed, "peer": own, "bootstrap": bootstrap}))
+    return feed, own, bootstrap
+
+
+def welcome(feed: str, own: str, next_step: str) -> None:
+    """Print where to look, and what to do there first."""
+    print(
+        f"""
+  Meadow is running.
+
+    The feed       {feed}
+    Your own peer  {own}
+
+  Next: {next_step}
+  Everything is kept in {meadow.HOME}/ · Ctrl-C stops both.
+""",
+        flush=True,
+    )
+
+
+async def main() -> int:
+    """Run until Ctrl-C or a crash."""
+
+    async def both(programs: list[Program]) -> None:
+        feed, own, _ = await start(programs)
+        welcome(
+            feed,
+            own,
+            "open your own peer, write a first post, and watch it arrive in the feed.\n"
+            "  More to look at: run `make demo` in another terminal.",
+        )
+
+    try:
+        return await run_until_interrupted(both)
+    finally:
+        STATE.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))

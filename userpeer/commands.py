@@ -1,0 +1,180 @@
+"""What the command line can do, in one table: the same functions run in this process or in a running peer.
+
+A command takes the opened peer and plain JSON arguments and yields plain JSON objects, one a line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from core.records import Rejected, parse_record
+
+from .drafts import MovieDraft, PostDraft, draft_from
+from .errors import NotFound, UserError
+from .publishing import Written
+from .service import PeerService
+from .submitting import aggregator_url, submit
+
+Items = AsyncIterator[dict[str, Any]]
+Command = Callable[[PeerService, Mapping[str, Any]], Items]
+
+COMMANDS: dict[str, Command] = {}
+
+
+def _command(name: str) -> Callable[[Command], Command]:
+    def register(function: Command) -> Command:
+        COMMANDS[name] = function
+        return function
+
+    return register
+
+
+@_command("key")
+async def _key(service: PeerService, arguments: Mapping[str, Any]) -> Items:
+    yield {"key": service.key, "id": service.id}
+
+
+@_command("post")
+async def _post(service: PeerService, arguments: Mapping[str, Any]) -> Items:
+    yield _written(await service.publisher.post(draft_from(PostDraft, arguments)))
+
+
+@_command("movie")
+async def _movie(service: PeerService, arguments: Mapping[str, Any]) -> Items:
+    yield _written(await service.publisher.movie(draft_from(MovieDraft, arguments)))
+
+
+@_command("edit")
+async def _edit(service: PeerService, arguments: Mapping[str, Any]) -> Items:
+    key = _text(arguments, "key")
+    item = await service.reader.get(key)
+    if item is None:
+        raise NotFound(f"There is no record with the key {key!r}. `userpeer bee ls` lists all keys.")
+    kind = PostDraft if getattr(item.record, "kind", "") == "post" else MovieDraft
+    known = set(kind.__slots__) | {"key"}
+    strange = [name for name, value in arguments.items() if value is not None and name not in known]
+    if strange:
+        what = "a post" if kind is PostDraft else "a film"
+        raise UserError(f"{key} is {what}, which has no {', '.join(sorted(strange))}.")
+    if all(arguments.get(name) is None for name in kind.__slots__):
+        raise UserError("Nothing to change was given. `userpeer edit --help` lists what can be changed.")
+    yield _written(await service.publisher.edit(key, draft_from(kind, arguments), seen=item.seq))
+
+
+@_command("delete")
+async def _delete(service: PeerService, arguments: Mapping[str, Any]) -> Items:
+    removed = await service.publisher.delete(_text(arguments, "key"))
+    yield {"key": removed.key, "deleted": True, "seq": removed.seq, "value": removed.value}
+
+
+@_command("bee.put")
+async def _bee_put(service: PeerService, arguments: Mapping[str, Any]) -> Items:
+    written = await service.publisher.put(_text(arguments, "key"), arguments.get("value"))
+    record = parse_record(written.key, written.value)
+    note = {"note": f"Feeds will not show it: {record.sentence}"} if isinstance(record, Rejected) else {}
+    yield {**_written(written), **note}
+
+
+@_command("bee.get")
+async def _bee_get(service: PeerService, arguments: Mapping[str, Any]) -> Items:
+    key = _text(arguments, "key")
+    entry = await service.bee.get(key)
+    if entry is None:
+        raise NotFound(f"There is nothing under the key {key!r}. `userpeer bee ls` lists all keys.")
+    yield {"key": entry.key, "value": entry.value, "seq": entry.seq}
+
+
+@_command("bee.del")
+async def _bee_del(service: PeerService, arguments: Mapping[str, Any]) -> Items:
+    removed = await service.publisher.delete(_text(arguments, "key"))
+    yield {"key": removed.key, "deleted": True, "seq": removed.seq}
+
+
+@_command("bee.ls")
+async def _bee_ls(service: PeerService, arguments: Mapping[str, Any]) -> Items:
+    async for entry in service.bee.range(**_range(arguments, str)):
+        yield {"key": entry.key, "value": entry.value, "seq": entry.seq}
+
+
+@_command("bee.history")
+async def _bee_history(service: PeerService, arguments: Mapping[str, Any]) -> Items:
+    async for entry in service.bee.history(**_range(arguments, int)):
+        yield {"type": entry.type, "seq": entry.seq, "key": entry.key, "value": entry.value}
+
+
+@_command("bee.info")
+async def _bee_info(service: PeerService, arguments: Mapping[str, Any]) -> Items:
+    info = service.info()
+    listening = str(service.listening) if service.listening else None
+    yield {
+        "key": info.key,
+        "id": info.id,
+        "discoveryKey": info.discovery_key,
+        "length": info.length,
+        "byteLength": info.byte_length,
+        "fork": info.fork,
+        "writable": info.writable,
+        "listen": listening,
+        "peers": [asdict(connected) for connected in service.connected()],
+    }
+
+
+@_command("net")
+async def _net(service: PeerService, arguments: Mapping[str, Any]) -> Items:
+    network = service.peer.network
+    connections = [
+        {
+            "key": connection.remote_public_key.hex(),
+            "address": connection.remote_address,
+            "how": connection.how,
+            "dialled": connection.is_initiator,
+            "since": connection.opened_at,
+            "bytesIn": connection.bytes_in,
+            "bytesOut": connection.bytes_out,
+            "rtt": connection.rtt,
+        }
+        for connection in service.peer.connections
+    ]
+    bee: dict[str, Any] = {"peers": len(service.bee.core.peers)}
+    if network is None:
+        sentence = "The DHT is off: peers are found by address only."
+        yield {"sentence": sentence, "dht": None, "bee": bee, "connections": connections}
+        return
+    status = network.status()
+    errors = [{"at": one.at, "key": one.key.hex(), "sentence": one.sentence} for one in status.errors]
+    topic = network.topic_status(service.bee.core.discovery_key)
+    if topic is not None:
+        bee |= {"found": topic.peers_found, "refreshed": topic.refreshed, "error": topic.error}
+    dht = {**asdict(status), "errors": errors}
+    yield {"sentence": status.sentence, "dht": dht, "bee": bee, "connections": connections}
+
+
+@_command("submit")
+async def _submit(service: PeerService, arguments: Mapping[str, Any]) -> Items:
+    url = aggregator_url(_text(arguments, "url"))
+    submission = await submit(url, service.key, service.listening)
+    service.submissions.remember(submission)
+    yield {**asdict(submission), "peer": str(service.listening) if service.listening else None}
+
+
+def _written(written: Written) -> dict[str, Any]:
+    return {"key": written.key, "seq": written.seq, "value": written.value}
+
+
+def _text(arguments: Mapping[str, Any], name: str) -> str:
+    value = arguments.get(name)
+    if not isinstance(value, str):
+        raise UserError(f"The argument {name} must be text.")
+    return value
+
+
+def _range(arguments: Mapping[str, Any], bound: type) -> dict[str, Any]:
+    """The options of a range that were given, each of its type."""
+    types = {"gt": bound, "gte": bound, "lt": bound, "lte": bound, "reverse": bool, "limit": int}
+    given = {name: arguments[name] for name in types if arguments.get(name) is not None}
+    for name, value in given.items():
+        if type(value) is not types[name]:
+            raise UserError(f"The argument {name} must be of the type {types[name].__name__}.")
+    return given

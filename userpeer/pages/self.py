@@ -1,0 +1,60 @@
+"""Who one is: the profile, and the key."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import segno
+from starlette.requests import Request
+from starlette.responses import Response
+
+from userpeer.drafts import ProfileDraft, draft_from
+from userpeer.errors import InvalidField
+from userpeer.views import Form, KeyView, Notice, ProfileView
+
+from .render import frame, page, see_other, service_of, typed
+
+
+async def profile(request: Request) -> Response:
+    """GET /profile"""
+    record = await service_of(request).reader.profile()
+    values = {"name": record.name, "bio": record.bio or "", "website": record.website or ""} if record else {}
+    notice = Notice("Saved. Readers see it as soon as they ask.") if request.query_params.get("did") else None
+    return page(request, "profile.html", ProfileView(**await frame(request, notice), form=Form(values)))
+
+
+async def save_profile(request: Request) -> Response:
+    """POST /profile"""
+    values = await typed(request)
+    try:
+        await service_of(request).publisher.set_profile(draft_from(ProfileDraft, values))
+    except InvalidField as error:
+        form = Form(values, {error.field: str(error)})
+        return page(
+            request, "profile.html", ProfileView(**await frame(request), form=form), block="form", status=422
+        )
+    return see_other("/profile?did=saved")
+
+
+async def key(request: Request) -> Response:
+    """GET /key"""
+    service = service_of(request)
+    view = KeyView(
+        **await frame(request),
+        id=service.id,
+        qr=qr_code(service.key),
+        info=service.info(),
+        listening=str(service.listening) if service.listening else None,
+        directory=str(service.settings.directory.resolve()),
+    )
+    return page(request, "key.html", view)
+
+
+@lru_cache(maxsize=4)
+def qr_code(text: str) -> str:
+    """`text` as an SVG without inline style, drawn dark on light in every theme."""
+    code = segno.make(
+        text.upper(), error="m", micro=False
+    )  # upper-case hex fits the denser alphanumeric mode
+    svg: str = code.svg_inline(border=2, omitsize=True, svgclass="qr-code", lineclass=None, dark="#2a1d02")
+    return svg
