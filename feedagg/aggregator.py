@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 import templates
 from core.peer import Peer
-from feedagg import contact, ingest, jobs, queries, views, web
+from feedagg import contact, ingest, jobs, operator_token, queries, standing, views, web
 from feedagg.database import Database, database_url
 from feedagg.live import Change, Live
 from feedagg.settings import Settings
@@ -25,12 +25,15 @@ class Aggregator:
         self.templates: Environment = templates.environment(
             app_name=settings.site_name, app_tagline="One feed, many bees.", app_home="/"
         )
+        self.templates.globals["permalink"] = views.permalink
         self.live = Live(self._render_news)
         self.ingest = ingest.Ingest(database, self.live, settings)
         self.contact = contact.Contact(database, peer, self.ingest, self.live, settings)
         self.submissions = web.RateLimit(settings.submit_burst, settings.submit_per_hour)
         self.started_at = time.time()
-        self._jobs = jobs.scheduler(self.contact)
+        self.token = operator_token.load(settings.dir)
+        self.standing = standing.Standing(database, self.contact)
+        self._jobs = jobs.scheduler(self.contact, self.standing)
 
     @classmethod
     async def open(cls, settings: Settings) -> Aggregator:

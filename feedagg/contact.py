@@ -65,7 +65,8 @@ class Contact:
         after = b""
         while some := await self._database.read(sources.listing, OPENED_AT_ONCE, after):
             for source in some:
-                self.open(source)
+                if source.state == sources.FOLLOWING:
+                    self.open(source)
             after = some[-1].bee
 
     async def close(self) -> None:
@@ -113,6 +114,20 @@ class Contact:
         followed.listen("peer-remove", self._peer_removed)
         followed.listen("conflict", lambda *_: self._chore(self._conflicted(source.bee)))
         return followed
+
+    def is_open(self, key: bytes) -> bool:
+        """Whether the bee is followed in this process."""
+        return key in self._ingest.followed or key in self._visits
+
+    async def drop(self, key: bytes) -> None:
+        """Stop looking for a bee and reading it: its standing changed."""
+        visit = self._visits.get(key)
+        if visit is not None:
+            visit.cancel()
+            await asyncio.gather(visit, return_exceptions=True)
+        self._connected.discard(key)
+        await self._ingest.drop(key)
+        self._live.changed(key)
 
     # --- one source -------------------------------------------------------------------------------
 
@@ -245,7 +260,8 @@ class Contact:
             place: known for place, known in self._by_address.items() if not known.closed.done()
         }
         followed = self._ingest.followed
-        gone = [key for key in self._connected - self._visits.keys() if not followed[key].bee.core.peers]
+        known = self._connected & followed.keys()
+        gone = [key for key in known - self._visits.keys() if not followed[key].bee.core.peers]
         if not gone:
             return
         self._connected.difference_update(gone)

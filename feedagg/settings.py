@@ -36,6 +36,7 @@ class Settings:
     trust_proxy: bool = (
         False  # take the submitter's address from X-Forwarded-For; only behind a proxy of yours
     )
+    max_per_submitter: int = 1_000  # bees that one address may give
     max_sources: int = 10_000  # bees followed at most; later ones are refused with a sentence
 
     connect_seconds: float = 10.0

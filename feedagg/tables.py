@@ -1,5 +1,5 @@
-"""The tables. Two of them are decisions of people (`sources`, `hidden`); the rest can be made again from the
-bees.
+"""The tables. `records` can be made again from the bees; the others hold what people decided, said and gave
+(`sources`, `hints`, `hidden`, `choices`, `decisions`, `reports`, `appeals`) and what is still to do (`purges`).
 
 Keys of bees and of records are bytes, not text: a record's key may hold any byte, and bytes sort alike in
 SQLite and in PostgreSQL, whatever its collation. Times are milliseconds since 1970. Whoever changes this file
@@ -15,6 +15,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     Index,
+    Integer,
     LargeBinary,
     MetaData,
     SmallInteger,
@@ -23,6 +24,7 @@ from sqlalchemy import (
     Text,
     false,
     literal_column,
+    text,
 )
 
 from feedagg.decide import Status
@@ -57,8 +59,22 @@ sources = Table(
     Column("next_at", BigInteger, nullable=False),
     Column("lease_owner", String(64)),
     Column("lease_until", BigInteger),
+    # Standing: 'following', 'pending' (waits for approval), 'paused', 'refused'; since when, and why
+    Column("state", String(12), nullable=False, server_default="following"),
+    Column("state_at", BigInteger, nullable=False, server_default="0"),
+    Column("state_reason", Text),
+    Column("submitter", String(32)),  # who gave it, as a keyed hash of their address; None for the operator
+    # The quota (quotas.py): what was read of it in the running hour and day, and until when the rest waits
+    Column("trusted", Boolean, nullable=False, default=False, server_default=false()),  # no quota
+    Column("hour", BigInteger, nullable=False, default=0, server_default="0"),
+    Column("hour_operations", Integer, nullable=False, default=0, server_default="0"),
+    Column("day", BigInteger, nullable=False, default=0, server_default="0"),
+    Column("day_operations", Integer, nullable=False, default=0, server_default="0"),
+    Column("waits_until", BigInteger),
 )
 Index("sources_due", sources.c.next_at)
+Index("sources_state", sources.c.state, sources.c.state_at)
+Index("sources_submitter", sources.c.submitter)
 Index("sources_by_bee", sources.c.bee, unique=True)
 
 hints = Table(
@@ -121,6 +137,74 @@ hidden = Table(
     Column("key", LargeBinary, primary_key=True),
     Column("reason", Text, nullable=False),
     Column("hidden_at", BigInteger, nullable=False),
+)
+
+# --- what people decide and say -----------------------------------------------------------------
+
+_number = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up by itself only in an INTEGER
+
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("id", _number, primary_key=True, autoincrement=True),
+    Column("at", BigInteger, nullable=False),
+    Column("by", String(16), nullable=False),  # 'operator' or 'rule'
+    Column("action", String(24), nullable=False),  # decisions.Action
+    Column("bee", LargeBinary(32)),
+    Column("key", LargeBinary),
+    Column("reason", Text),
+    Column("told", BigInteger),  # its block in the aggregator's own log, None until it is there
+)
+Index("decisions_bee", decisions.c.bee, decisions.c.id)
+UNTOLD = decisions.c.told.is_(None)
+Index("decisions_untold", decisions.c.id, sqlite_where=UNTOLD, postgresql_where=UNTOLD)
+
+choices = Table(  # what the operator chose while it runs: the policy
+    "choices",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("value", Text, nullable=False),
+    Column("chosen_at", BigInteger, nullable=False),
+)
+
+reports = Table(
+    "reports",
+    metadata,
+    Column("id", _number, primary_key=True, autoincrement=True),
+    Column("bee", LargeBinary(32), nullable=False),
+    Column("key", LargeBinary, nullable=False),
+    Column("reason", String(16), nullable=False),  # reports.REASONS
+    Column("words", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("reporter", String(32), nullable=False),  # a keyed hash of an address: one report of a record each
+    Column("state", String(12), nullable=False),  # 'open', 'upheld', 'dismissed'
+    Column("decision", BigInteger),
+)
+_OPEN = text("state = 'open'")
+Index("reports_open", reports.c.at, reports.c.id, sqlite_where=_OPEN, postgresql_where=_OPEN)
+Index("reports_record", reports.c.bee, reports.c.key, reports.c.reporter, unique=True)
+
+appeals = Table(
+    "appeals",
+    metadata,
+    Column("id", _number, primary_key=True, autoincrement=True),
+    Column("bee", LargeBinary(32), nullable=False),
+    Column("key", LargeBinary, nullable=False),
+    Column("words", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("state", String(12), nullable=False),  # 'open', 'granted', 'denied'
+    Column("decision", BigInteger),
+)
+Index("appeals_open", appeals.c.at, appeals.c.id, sqlite_where=_OPEN, postgresql_where=_OPEN)
+Index("appeals_record", appeals.c.bee, appeals.c.key)
+
+purges = Table(  # copies to drop: the rows are gone already, the blocks go when the store is open
+    "purges",
+    metadata,
+    Column("id", _number, primary_key=True, autoincrement=True),
+    Column("bee", LargeBinary(32), nullable=False),
+    Column("key", LargeBinary),  # None: the whole bee
+    Column("asked_at", BigInteger, nullable=False),
 )
 
 

@@ -190,7 +190,7 @@ def test_a_hidden_record_stays_hidden_when_it_is_edited_or_comes_again(database:
     write(database, [post(2, 1, "edited")], Position(0, 2, 1), Position(0, 3, 1))
     assert listed(database) == []
     assert database.read_now(queries.why_hidden, BEE, key) == "spam"
-    assert database.write_now(moderation.unhide, BEE, key)
+    assert database.write_now(moderation.unhide, BEE, key, NOW)
     assert [item for item, _ in listed(database)] == [key]
 
 
