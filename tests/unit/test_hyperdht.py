@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import gc
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 
 from core.crypto.keys import key_pair
+from core.dht import connect
+from core.dht.address import Address
+from core.dht.commands import Socket
 from core.errors import LocalProtocolError, PeerUnreachable, TooFewNodes
+from core.net.hyper_sockets import HyperSockets
 from core.net.hyperdht import HyperDht
 from core.net.testnet import Testnet
 from tests.support.hyperdht import Echo, echo_through, serve_echo
@@ -50,6 +54,38 @@ async def test_punching(net: Testnet, fast_open: bool) -> None:
     assert connection.how == "punched"
     assert [meeting.how for meeting in served.meetings] == ["punched"]
     connection.close()
+
+
+async def test_on_one_network_no_hole_is_punched(net: Testnet, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Socket] = []
+    open_socket = HyperSockets.open_socket
+
+    def counted(sockets: HyperSockets, on_probe: Callable[[Address], None]) -> Socket:
+        opened.append(open_socket(sockets, on_probe))
+        return opened[-1]
+
+    monkeypatch.setattr(HyperSockets, "open_socket", counted)
+    monkeypatch.setattr(connect, "LOCAL_HEAD_START_SECONDS", 30.0)  # whatever else this machine does
+    server = await net.add(quick_firewall=False)
+    client = await net.add(quick_firewall=False)
+    served = await serve_echo(server, SERVER)
+    async with asyncio.timeout(30):
+        assert await echo_through(client, SERVER.public_key, b"near") == b"near"
+    assert [meeting.how for meeting in served.meetings] == ["lan"]
+    assert opened == []
+
+
+async def test_a_local_address_that_does_not_answer_is_no_obstacle(
+    net: Testnet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two networks behind one address: what the server calls its local address is nobody's here."""
+    server = await net.add(quick_firewall=False)
+    client = await net.add(quick_firewall=False)
+    monkeypatch.setattr(server.sockets, "local_addresses", lambda: [("127.0.0.1", 9)])
+    served = await serve_echo(server, SERVER)
+    async with asyncio.timeout(30):
+        assert await echo_through(client, SERVER.public_key, b"near") == b"near"
+    assert [meeting.how for meeting in served.meetings] == ["punched"]
 
 
 async def test_twenty_clients_at_once(net: Testnet) -> None:
