@@ -41,11 +41,12 @@ from .net.tcp import TcpCarrier, dial, listen
 from .net.testnet import Testnet
 from .swarm.driver import Joined
 from .swarm.network import Network
-from .swarm.status import NetworkStatus, PeerError, TopicStatus
+from .swarm.status import ConnectionStatus, NetworkStatus, PeerError, TopicStatus
 
 __all__ = [
     "PUBLIC_BOOTSTRAP",
     "Connection",
+    "ConnectionStatus",
     "Joined",
     "Network",
     "NetworkStatus",
@@ -131,11 +132,16 @@ class Peer:
         key: bytes | str | None = None,
         key_encoding: Any = "utf-8",
         value_encoding: Any = "json",
+        joined: bool = True,
         **options: Any,
     ) -> Hyperbee:
-        """The bee called `name` in this store (ours to write), or the one of that `key` (read-only unless ours)."""
+        """The bee called `name` in this store (ours to write), or the one of that `key` (read-only unless ours).
+
+        `joined` False: whoever asks decides when the network is searched for it (`Network.join`).
+        """
         core = self.store.get(name=name) if key is None else self.store.get(key)
-        self._follow(core)
+        if joined:
+            self._follow(core)
         return Hyperbee(core, key_encoding=key_encoding, value_encoding=value_encoding, **options)
 
     # --- who is there -------------------------------------------------------------------------
@@ -237,7 +243,7 @@ class Peer:
             on_close=self._closed,
         )
         if not connection.closed.done():
-            self._connections[connection] = None
+            self._connections.setdefault(connection)  # what waited in its stream may have opened it already
         return connection
 
     # --- connections --------------------------------------------------------------------------

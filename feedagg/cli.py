@@ -50,7 +50,15 @@ def main(context: click.Context, directory: Path) -> None:
 )
 @click.option("--listen", metavar="HOST:PORT", help="Where peers may connect [127.0.0.1:0].")
 @db_option
-@click.option("--no-dht", is_flag=True, help="Find peers only by the addresses given.")
+@click.option(
+    "--bootstrap",
+    metavar="HOST:PORT,...",
+    help="Nodes of the DHT to begin with, instead of those of the public network.",
+)
+@click.option("--no-dht", is_flag=True, help="Do not use the DHT: find peers only by the addresses given.")
+@click.option(
+    "--dht-node", is_flag=True, help="Store for others in the DHT as soon as this machine is reachable."
+)
 @click.option("--public-url", metavar="URL", help="Our address as readers see it, behind a proxy.")
 @click.option(
     "--peer-addresses",
@@ -60,11 +68,13 @@ def main(context: click.Context, directory: Path) -> None:
 )
 @click.option("--json", "is_json", is_flag=True, help="Print one JSON line when it is ready.")
 @click.pass_obj
-def serve(directory: Path, /, is_json: bool, no_dht: bool, **flags: Any) -> None:
+def serve(directory: Path, /, is_json: bool, no_dht: bool, dht_node: bool, **flags: Any) -> None:
     """Follow the bees and serve the pages, until Ctrl-C or SIGTERM."""
     from feedagg import server
 
-    chosen = settings.load(directory, no_dht=no_dht or None, **flags)
+    if no_dht and (flags["bootstrap"] is not None or dht_node):
+        raise click.UsageError("--no-dht turns off what --bootstrap and --dht-node are about.")
+    chosen = settings.load(directory, no_dht=no_dht or None, dht_node=dht_node or None, **flags)
     asyncio.run(server.serve(chosen, is_json=is_json))
 
 

@@ -256,11 +256,16 @@ class Swarm:
             self._refuse(link, "there is a connection with the same peer already")
 
     def adopt(self, link: Link) -> bool:
-        """`link` is a connection made without the swarm. True when it is now the one with its peer, so that nobody
-        dials another; its end is then to be reported. False when there is one already: both stay.
-        """
-        if self.suspended or link.key in self.links:
+        """`link` was made without the swarm. True: it is (or will be) the one with its peer; report its end. False:
+        there is one already, and both stay."""
+        existing = self.links.get(link.key)
+        if self.suspended or (existing and (existing.opened or existing.is_closing)):
             return False
+        if existing:
+            self.links.note(link)
+            existing.successors.append(link)
+            self._destroy(existing, "a connection with this peer came about by an address")
+            return True
         link.peer = self._upsert(link.key, None, wanted=True)
         if link.peer is None:
             return False
@@ -359,7 +364,7 @@ class Swarm:
         self._queue.add(peer)
 
     @property
-    def _has_room(self) -> bool:
+    def has_room(self) -> bool:  # for one more dial
         explicit = len(self._explicit)
         # With explicit peers there must be room for them, so others count for more.
         weight = 1 if explicit == 0 else 2 if explicit < 2 else 3 if explicit < 4 else 4
@@ -382,7 +387,7 @@ class Swarm:
                 else:
                     peer.flush_tick = self._flush_tick
                 self._dial(peer)
-        while len(self._queue) and self.links.dialing < self.max_parallel and self._has_room:
+        while len(self._queue) and self.links.dialing < self.max_parallel and self.has_room:
             self._dial(self._queue.take())
         self._draining = False
         if self.links.dialing == 0:
@@ -488,7 +493,7 @@ class Swarm:
 
     def _flush_when_full(self) -> None:
         """With no dial running and no room for more, whoever waits would wait for ever."""
-        if self._has_room:
+        if self.has_room:
             return
         for flush in self._flushes:
             self._discovery.end_flush(flush, complete=True)

@@ -41,11 +41,14 @@ class SubmitView:
     key: str = ""
     peer: str = ""
     errors: dict[str, str] | None = None
+    has_dht: bool = False
 
 
 async def show(request: Request) -> Response:
     query = request.query_params
-    return page(request, "feedagg/submit.html", SubmitView(query.get("key", ""), query.get("peer", ""), {}))
+    has_dht = aggregator(request).peer.network is not None
+    view = SubmitView(query.get("key", ""), query.get("peer", ""), {}, has_dht)
+    return page(request, "feedagg/submit.html", view)
 
 
 async def send(request: Request) -> Response:
@@ -68,7 +71,8 @@ async def send(request: Request) -> Response:
     except Refused as refusal:
         if _answers_json(request):
             return JSONResponse({"error": str(refusal), "field": refusal.field}, refusal.status)
-        wrong = SubmitView(form.key, form.peer, {refusal.field: str(refusal)})
+        has_dht = here.peer.network is not None
+        wrong = SubmitView(form.key, form.peer, {refusal.field: str(refusal)}, has_dht)
         return page(request, "feedagg/submit.html", wrong, block="form", status=refusal.status)
     if _answers_json(request):
         return JSONResponse(_answer(request, source), 202)

@@ -356,6 +356,25 @@ def test_a_successor_that_died_meanwhile_does_not_surface() -> None:
     assert key(200) not in swarm.links
 
 
+def test_an_adopted_connection_ends_the_dial_under_way_and_is_the_one_from_then_on() -> None:
+    swarm = swarm_of()
+    query = lookup(swarm)
+    dial = dial_one(swarm, query, 1)
+    link = Link(key(1), is_client=False)
+    assert swarm.adopt(link)
+    assert [action.link for action in only(swarm, Destroy)] == [dial]
+    swarm.link_closed(dial, 1.0)
+    swarm.actions()
+    assert swarm.links.get(key(1)) is link
+    swarm.on_timer(60.0)
+    swarm.found(query, key(1), NODES, 60.0)
+    assert only(swarm, Dial) == []
+    other = Link(key(1), is_client=False)
+    assert not swarm.adopt(other), "an open connection stays the one"
+    swarm.link_closed(link, 61.0)
+    assert key(1) not in swarm.links
+
+
 def test_who_is_refused() -> None:
     refused = {key(7), key(8)}
     swarm = swarm_of(firewall=refused.__contains__)
