@@ -133,6 +133,7 @@ class Contact:
             visit.cancel()
             await asyncio.gather(visit, return_exceptions=True)
         self._connected.discard(key)
+        self._finder.leave(key)
         await self._ingest.drop(key)
         self._live.changed(key)
 

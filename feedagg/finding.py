@@ -38,6 +38,12 @@ class Finder:
         self._joined[core.key] = network.join(core.discovery_key)
         return True
 
+    def leave(self, key: bytes) -> None:
+        """Take the announcement of the bee with this key back."""
+        joined = self._joined.pop(key, None)
+        if joined is not None:
+            joined.leave()
+
     async def find(self, bee: Hyperbee) -> None:
         """Search the DHT for peers of `bee` now, and return once one is connected.
 

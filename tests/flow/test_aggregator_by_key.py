@@ -9,7 +9,7 @@ import secrets
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -49,19 +49,14 @@ async def shown(web: httpx2.AsyncClient) -> list[str]:
 
 
 def udp_sockets(pid: int | str = "self") -> int:
-    """How many UDP sockets a process holds."""
-    links = [os.readlink(path) for path in _open_files(pid)]
-    tables = [Path(f"/proc/{pid}/net/{name}").read_text().splitlines()[1:] for name in ("udp", "udp6")]
-    inodes = {line.split()[9] for lines in tables for line in lines}
-    return sum(1 for link in links if link.startswith("socket:[") and link[8:-1] in inodes)
-
-
-def _open_files(pid: int | str) -> list[str]:
-    return [
-        f"/proc/{pid}/fd/{name}"
-        for name in os.listdir(f"/proc/{pid}/fd")
-        if os.path.lexists(f"/proc/{pid}/fd/{name}")
-    ]
+    """How many UDP sockets a process holds, as Linux tells."""
+    held = set()
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        with suppress(FileNotFoundError):  # closed meanwhile
+            held.add(os.readlink(f"/proc/{pid}/fd/{name}"))
+    tables = [Path(f"/proc/{pid}/net/{name}") for name in ("udp", "udp6")]
+    lines = [line for table in tables if table.exists() for line in table.read_text().splitlines()[1:]]
+    return sum(1 for line in lines if f"socket:[{line.split()[9]}]" in held)
 
 
 @contextmanager
@@ -258,6 +253,31 @@ async def test_without_the_dht_only_addresses_are_dialled(tmp_path: Path, net: T
                 await eventually(is_shown, 30)
             assert udp_sockets(process.pid) == 0
             assert [connection.how for connection in author.connections] == ["tcp"]
+    finally:
+        await author.close()
+
+
+async def test_a_bee_that_is_dropped_is_announced_no_longer(tmp_path: Path, net: Testnet) -> None:
+    author = await Peer.open(None, bootstrap=net.bootstrap)
+    try:
+        bee = author.bee(name="main")
+        await bee.put("post/0000000000000001", post("here and gone"))
+        key, topic = bee.core.key, bee.core.discovery_key
+        async with aggregator(tmp_path, bootstrap=net.bootstrap[0]) as site, client(site) as web:
+
+            async def is_announced() -> bool:
+                found = [peer async for reply in net.nodes[0].lookup(topic) for peer in reply.peers]
+                return any(peer.public_key == site.peer.public_key for peer in found)
+
+            async def is_gone() -> bool:
+                return not await is_announced()
+
+            await web.post("/submit", json={"key": key.hex()})
+            await eventually(is_announced, 30)
+            await site.contact.drop(key)
+            await eventually(is_gone, 30)
+            assert site.peer.network is not None
+            assert site.peer.network.topic_status(topic) is None
     finally:
         await author.close()
 
