@@ -3,7 +3,8 @@
 
 Keys of bees and of records are bytes, not text: a record's key may hold any byte, and bytes sort alike in
 SQLite and in PostgreSQL, whatever its collation. Times are milliseconds since 1970. Whoever changes this file
-adds a migration; a test compares the two.
+adds a migration; a test compares the two. The index of words is made by migration 0002 alone, because it has no
+common form: FTS5's table `words` and its triggers, or PostgreSQL's GIN index `records_words`.
 """
 
 from __future__ import annotations
@@ -92,8 +93,10 @@ hints = Table(
 records = Table(
     "records",
     metadata,
-    Column("bee", LargeBinary(32), primary_key=True),
-    Column("key", LargeBinary, primary_key=True),
+    # The order of arrival here, and the name under which the indexes know a record.
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("bee", LargeBinary(32), nullable=False),
+    Column("key", LargeBinary, nullable=False),
     Column(
         "seq", BigInteger, nullable=False
     ),  # block number of the operation this row comes from; the greatest wins
@@ -110,23 +113,28 @@ records = Table(
     Column("film_title", Text),  # t:<slug>:<year>, where films without ids meet
     Column("rating", SmallInteger),
     Column("hidden", Boolean, nullable=False, default=False, server_default=false()),
+    Column(
+        "target", LargeBinary(16)
+    ),  # the root that a reply answers, or what a reaction is to (decide.target_of)
+    Column("label", String(32)),  # the reaction
 )
+Index("records_key", records.c.bee, records.c.key, unique=True)
 # Literals, not parameters: a planner uses a partial index only where it sees the condition itself.
 LISTED = (records.c.status == literal_column(str(int(Status.SHOWN)))) & ~records.c.hidden
-_order = (records.c.sort_at, records.c.bee, records.c.key)
+_order = (records.c.sort_at, records.c.id)
 IN_FEED = LISTED & records.c.in_feed
 Index("records_feed", *_order, sqlite_where=IN_FEED, postgresql_where=IN_FEED)
-Index(
-    "records_bee",
-    records.c.bee,
-    records.c.sort_at,
-    records.c.key,
-    sqlite_where=LISTED,
-    postgresql_where=LISTED,
-)
+Index("records_arrival", records.c.id, sqlite_where=IN_FEED, postgresql_where=IN_FEED)
+Index("records_bee", records.c.bee, *_order, sqlite_where=LISTED, postgresql_where=LISTED)
 ABOUT_FILM = LISTED & records.c.film.is_not(None)
 Index("records_film", records.c.film, *_order, sqlite_where=ABOUT_FILM, postgresql_where=ABOUT_FILM)
 Index("records_title", records.c.film_title, *_order, sqlite_where=ABOUT_FILM, postgresql_where=ABOUT_FILM)
+AIMED = (
+    (records.c.status < literal_column("2")) & ~records.c.hidden & records.c.target.is_not(None)
+)  # replies and reactions
+Index(
+    "records_target", records.c.target, records.c.label, *_order, sqlite_where=AIMED, postgresql_where=AIMED
+)
 SKIPPED = records.c.status == literal_column(str(int(Status.SKIPPED)))
 Index("records_skipped", records.c.bee, records.c.reason, sqlite_where=SKIPPED, postgresql_where=SKIPPED)
 
