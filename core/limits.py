@@ -105,3 +105,7 @@ MAX_HANDSHAKE_NOISE_BYTES: Final = 2_048
 
 # The name of an extension is kept for each channel, because an empty one means "the same again".
 MAX_EXTENSION_NAME: Final = 256
+
+# A proof file: a lookup in a bee of 2^40 keys takes 23 blocks; a record's block is what makes a file large.
+MAX_EVIDENCE_BYTES: Final = 16 * MIB
+MAX_EVIDENCE_MESSAGES: Final = 1_024

@@ -32,6 +32,9 @@ from .dht.hyper_commands import PUBLIC_BOOTSTRAP
 from .dht.world import Meeting
 from .encoding.z32 import key_to_id, parse_key
 from .errors import BadArgument, PeerUnreachable
+from .evidence.check import Finding, Version, check_file
+from .evidence.file import Kind, ProofFile, encode_file
+from .evidence.make import prove_conflict, prove_history, prove_lookup, prove_record
 from .hyperbee import Hyperbee
 from .hypercore import Hypercore
 from .net.connection import Connection
@@ -47,16 +50,26 @@ __all__ = [
     "PUBLIC_BOOTSTRAP",
     "Connection",
     "ConnectionStatus",
+    "Finding",
     "Joined",
+    "Kind",
     "Network",
     "NetworkStatus",
     "Peer",
     "PeerError",
     "PeerUnreachable",
+    "ProofFile",
     "Testnet",
     "TopicStatus",
+    "Version",
+    "check_file",
+    "encode_file",
     "key_to_id",
     "parse_key",
+    "prove_conflict",
+    "prove_history",
+    "prove_lookup",
+    "prove_record",
     "settle_garbage_collector",
 ]
 
