@@ -81,7 +81,7 @@ def test_how_the_records_came_does_not_matter(engine: str, tmp_path: Path) -> No
             if name == "forward":
                 database.write_now(moderation.hide, BEES[0], f"post/{5:016x}".encode(), "a reason", NOW)
                 concealed = database.read_now(feed_hash.of_database)
-                database.write_now(moderation.unhide, BEES[0], f"post/{5:016x}".encode())
+                database.write_now(moderation.unhide, BEES[0], f"post/{5:016x}".encode(), NOW)
                 assert database.read_now(feed_hash.of_database) != concealed
             hashes[name] = database.read_now(feed_hash.of_database)
     assert hashes["forward"] == hashes["tail first"] != feed_hash.feed_hash([])
