@@ -15,8 +15,10 @@ from core.dht import connect
 from core.dht.address import Address
 from core.dht.commands import Socket
 from core.errors import LocalProtocolError, PeerUnreachable, TooFewNodes
+from core.net.connection import Connection
 from core.net.hyper_sockets import HyperSockets
 from core.net.hyperdht import HyperDht
+from core.net.meeting import plain_connection
 from core.net.testnet import Testnet
 from tests.support.hyperdht import Echo, echo_through, serve_echo
 
@@ -86,6 +88,35 @@ async def test_a_local_address_that_does_not_answer_is_no_obstacle(
     async with asyncio.timeout(30):
         assert await echo_through(client, SERVER.public_key, b"near") == b"near"
     assert [meeting.how for meeting in served.meetings] == ["punched"]
+
+
+async def test_what_has_arrived_already_opens_no_connection_that_its_owner_does_not_hold_yet(
+    net: Testnet,
+) -> None:
+    """Whoever was dialed speaks first; its header may be there before the dialer takes the meeting up."""
+    server, client = await net.add(), await net.add()
+    served = await serve_echo(server, SERVER)
+    meeting = await client.connect(SERVER.public_key)
+    async with asyncio.timeout(20):
+        while not meeting.stream.receiver.unread:
+            await asyncio.sleep(0.01)
+        opened: list[Connection] = []
+        connection = plain_connection(
+            meeting, client.key_pair, on_open=opened.append, on_close=lambda _: None
+        )
+        assert opened == []
+        assert await connection.opened
+        assert opened == [connection]
+        (other,) = served.connections
+        await other.opened
+        unused = (connection.exchanged, other.exchanged)
+        assert unused == (False, False), "headers alone say nothing about who wants this connection"
+        assert connection.mux is not None
+        connection.mux._send(b"hello")
+        while not connection.exchanged:
+            await asyncio.sleep(0.01)
+        assert other.exchanged
+    connection.close()
 
 
 async def test_twenty_clients_at_once(net: Testnet) -> None:
