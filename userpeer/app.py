@@ -5,18 +5,18 @@ from __future__ import annotations
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 
 import templates
 from core.errors import MeadowError, StorageError, StorageFull
+from templates.markup import markdown
 
 from .errors import UserError
 from .live import Hub
 from .pages.render import frame, page
 from .routes import ROUTES
-from .security import MAX_BODY_BYTES, Guard
+from .security import BodyLimit, Guard, body_limit
 from .service import PeerService
 from .settings import APP_NAME, APP_TAGLINE, Address
 from .text import json_text, linkify
@@ -39,7 +39,7 @@ def create_app(service: PeerService, *, web: Address, token: str | None = None) 
         routes=ROUTES,
         middleware=[
             Middleware(Guard, web=web, token=token),
-            Middleware(RequestBodyLimitMiddleware, max_body_size=MAX_BODY_BYTES),
+            Middleware(BodyLimit),
         ],
         exception_handlers={
             HTTPException: _http_error,
@@ -50,21 +50,25 @@ def create_app(service: PeerService, *, web: Address, token: str | None = None) 
     env = templates.environment(app_name=APP_NAME, app_tagline=APP_TAGLINE, app_home="/")
     env.filters["linkify"] = linkify
     env.filters["json_text"] = json_text
+    env.filters["markdown"] = markdown
     env.globals["rec"] = env.get_template("userpeer/record_macros.html").module
+    env.globals["lib"] = env.get_template("userpeer/library_macros.html").module
     app.state.templates = env
     app.state.service = service
     app.state.hub = Hub()
     service.bee.core.on("append", app.state.hub.notify)
     service.peer.on_connection(app.state.hub.notify)
+    service.on_change(app.state.hub.notify)
     return app
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    limit = body_limit(request.url.path, request.headers)
     sentences = {
         404: "There is no page at this address. The links above lead to those that exist.",
         405: "This address does not answer that kind of request. Go back and use the page's own buttons.",
-        413: f"A form may have at most {MAX_BODY_BYTES:,} bytes. Shorten the text and try again.",
+        413: f"A form may have at most {limit:,} bytes here. Send less and try again.",
     }
     return await _error_page(request, error.status_code, sentences.get(error.status_code, error.detail))
 

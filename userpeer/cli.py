@@ -17,7 +17,7 @@ import click
 
 from core.errors import MeadowError
 
-from .settings import DEFAULT_WEB, Settings, parse_address
+from .settings import DEFAULT_WEB, UNDO_SECONDS, Settings, parse_address
 from .terminal import (
     Context,
     fail,
@@ -282,10 +282,23 @@ def bee_info(obj: Context) -> None:
 @click.option(
     "--dht-node", is_flag=True, help="Store for others in the DHT as soon as this machine is reachable."
 )
+@click.option(
+    "--undo-seconds",
+    type=click.FloatRange(0, 600),
+    default=UNDO_SECONDS,
+    show_default=True,
+    help="How long an edit or a delete on your page waits before it is signed.",
+)
 @json_option
 @click.pass_obj
 def run(
-    obj: Context, web: str, listen: str | None, bootstrap: str | None, no_dht: bool, dht_node: bool
+    obj: Context,
+    web: str,
+    listen: str | None,
+    bootstrap: str | None,
+    no_dht: bool,
+    dht_node: bool,
+    undo_seconds: float,
 ) -> None:
     """Serve your bee and your page until you stop it (Ctrl-C)."""
     from core.peer import PUBLIC_BOOTSTRAP
@@ -300,7 +313,12 @@ def run(
     try:
         peers = None if listen is None else parse_address(listen)
         settings = Settings(
-            obj.settings.directory, parse_address(web), peers, None if no_dht else begin, dht_node
+            obj.settings.directory,
+            parse_address(web),
+            peers,
+            None if no_dht else begin,
+            dht_node,
+            undo_seconds,
         )
         asyncio.run(serve(settings, _announce_json if obj.as_json else _announce))
     except (MeadowError, OSError) as error:

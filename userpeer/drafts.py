@@ -10,12 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
-from core.records import Post, Rejected, Watch
+from core.records import Image, Post, Ref, Rejected, Subject, Watch, parse_record
 
 from .errors import InvalidField
 
 LABELS = {
     "text": "The text",
+    "more": "The long text",
+    "lang": "The language",
     "tags": "The tags",
     "cw": "The content warning",
     "title": "The title",
@@ -31,28 +33,49 @@ LABELS = {
 }
 
 # Where the fields of forms stand in records.
-_FORM_NAMES = {"review.text": "review", "watchedOn": "watched_on", "film.ids": "tmdb"}
+_FORM_NAMES = {"more.text": "more", "review.text": "review", "watchedOn": "watched_on", "film.ids": "tmdb"}
 
 _YES = {True: True, False: False, "1": True, "": False}
 
 
 @dataclass(frozen=True, slots=True)
 class PostDraft:
-    """The fields of a post."""
+    """The fields of a post. `more`: a long text in Markdown; `reply`: what it answers, as (root, parent); `images`:
+    those to be added.
+    """
 
     text: str | None = None
+    more: str | None = None
+    lang: str | None = None
     tags: str | None = None
     cw: str | None = None
+    reply: tuple[Ref, Ref] | None = None
+    images: tuple[Image, ...] = ()
 
     @classmethod
     def of(cls, post: Post) -> PostDraft:
-        return cls(text=post.text, tags=" ".join(post.tags), cw=post.cw or "")
+        return cls(
+            text=post.text,
+            more=post.more.text if post.more else "",
+            lang=post.lang or "",
+            tags=" ".join(post.tags),
+            cw=post.cw or "",
+        )
 
     def apply(self, value: dict[str, Any]) -> None:
         """Write what was given into `value`. Raises `InvalidField`."""
         _set(value, "text", None if self.text is None else _tidy(self.text), keep_empty=True)
+        if self.more is not None:
+            more = {**(value.get("more") or {"mime": "text/markdown"}), "text": _tidy(self.more)}
+            _set(value, "more", more if more["text"] else "")
+        _set(value, "lang", _strip(self.lang))
         _set(value, "tags", _split_tags(self.tags))
         _set(value, "cw", _strip(self.cw))
+        if self.reply is not None:
+            root, parent = self.reply
+            value["reply"] = {"root": root.to_json(), "parent": parent.to_json()}
+        if self.images:
+            value["media"] = [*value.get("media", []), *(image.to_json() for image in self.images)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,9 +171,21 @@ class ProfileDraft:
 Draft = PostDraft | MovieDraft | ProfileDraft
 
 
+def film_from(values: Any) -> Subject:
+    """The film that a form with `title`, `year`, `tmdb` and `imdb` names. Raises `InvalidField`."""
+    value: dict[str, Any] = {}
+    MovieDraft(**{name: values.get(name, "") for name in ("title", "year", "tmdb", "imdb")}).apply(value)
+    record = parse_record(f"movie/{'0' * 16}", value)
+    if isinstance(record, Rejected):
+        raise explain(record)
+    assert isinstance(record, Watch)
+    return record.film
+
+
 def draft_from(cls: type[Draft], values: Any) -> Any:
     """A draft of the fields in a mapping (a form, the arguments of a command); others are ignored."""
-    given = {field.name: values[field.name] for field in fields(cls) if field.name in values}
+    typed = [field.name for field in fields(cls) if field.name not in ("reply", "images")]
+    given = {name: values[name] for name in typed if name in values}
     for name, value in given.items():
         if value is not None and not isinstance(value, (str, bool)):
             raise InvalidField(name, f"{LABELS.get(name, name)} must be text.")

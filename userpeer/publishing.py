@@ -78,6 +78,51 @@ class Publisher:
         """Publish a film watched or recommended. Raises `InvalidField`."""
         return await self._publish("movie", draft)
 
+    async def publish(self, kind: str, value: dict[str, Any]) -> Written:
+        """Publish a record of `kind` (post, movie, list) under a new key, dated now. Raises `InvalidField`."""
+        async with self._turn:
+            now = self._now()
+            value = {**value, "createdAt": format_date(now)}
+            _check(f"{kind}/{'0' * 16}", value)
+            return await self._write(f"{kind}/{self._clock.next(now)}", value)
+
+    async def introduce(self, *, blobs: str | None = None) -> None:
+        """Write `meta/self`, which says what wrote this bee and where its images are, if it is not there."""
+        async with self._turn:
+            if await self._bee.get("meta/self") is None:
+                await self._bee.put("meta/self", self._meta(blobs).to_json())
+
+    def check(self, kind: str, draft: Draft) -> None:
+        """Raises `InvalidField` when what `draft` makes could not be published as a record of `kind`."""
+        value: dict[str, Any] = {}
+        draft.apply(value)
+        _check(f"{kind}/{'0' * 16}", value)
+
+    async def keep(self, key: str, value: dict[str, Any]) -> Written:
+        """Put a record under a key that says what it is about (`follow/…`, `react/…`, `watchlist/…`), dated now; one
+        that is there already stays as it is. Raises `InvalidField`.
+        """
+        async with self._turn:
+            entry = await self._bee.get(key)
+            if entry is not None and not isinstance(parse_record(key, entry.value), Rejected):
+                return Written(key, entry.seq, entry.value)
+            value = {**value, "createdAt": format_date(self._now())}
+            _check(key, value)
+            return await self._write(key, value)
+
+    async def change(self, key: str, fields: dict[str, Any]) -> Written:
+        """Set some fields of a record (None takes one out) and leave the others. Raises `NotFound`, `InvalidField`."""
+        async with self._turn:
+            entry = await self._bee.get(key)
+            if entry is None or not isinstance(entry.value, dict):
+                raise _missing(key)
+            value = {**entry.value, **fields}
+            value = {name: item for name, item in value.items() if item is not None}
+            _check(key, value)
+            if value == entry.value:
+                return Written(key, entry.seq, value)
+            return await self._write(key, value)
+
     async def edit(self, key: str, draft: PostDraft | MovieDraft, *, seen: int | None = None) -> Written:
         """Put a changed post or film under its key again.
 
@@ -106,14 +151,36 @@ class Publisher:
             value["updatedAt"] = format_date(self._now())
             return await self._write(key, value)
 
-    async def delete(self, key: str) -> Written:
-        """Take a record out of the bee; returns the version that was there. Raises `NotFound`."""
+    async def delete(self, key: str, *, seen: int | None = None) -> Written:
+        """Take a record out of the bee; returns the version that was there.
+
+        `seen`: the block of the version that is to go. Raises `NotFound`, and `EditConflict` when another was written
+        since.
+        """
         async with self._turn:
             entry = await self._bee.get(key)
             if entry is None:
                 raise _missing(key)
+            if seen is not None and entry.seq != seen:
+                raise EditConflict("This record was changed after you asked to delete it, so it was kept.")
             await self._bee.delete(key)
             return Written(key, entry.seq, entry.value)
+
+    async def delete_all(self, keys: list[str]) -> None:
+        """Take several records out in one batch; those that are not there count as done."""
+        async with self._turn, self._bee.batch() as batch:
+            for key in keys:
+                await batch.delete(key)
+
+    async def exchange(self, one: str, other: str) -> None:
+        """Let two keys change their values in one batch. Raises `NotFound`."""
+        async with self._turn:
+            first, second = await self._bee.get(one), await self._bee.get(other)
+            if first is None or second is None:
+                raise _missing(one if first is None else other)
+            async with self._bee.batch() as batch:
+                await batch.put(one, second.value)
+                await batch.put(other, first.value)
 
     async def restore(self, seq: int) -> Written:
         """Put the version that block `seq` holds under its key again (the undo of a delete or an edit)."""
@@ -160,26 +227,24 @@ class Publisher:
     # --- inside -------------------------------------------------------------------------------
 
     async def _publish(self, kind: str, draft: Draft) -> Written:
-        async with self._turn:
-            now = self._now()
-            value: dict[str, Any] = {}
-            draft.apply(value)
-            value["createdAt"] = format_date(now)
-            _check(f"{kind}/{'0' * 16}", value)
-            return await self._write(f"{kind}/{self._clock.next(now)}", value)
+        value: dict[str, Any] = {}
+        draft.apply(value)
+        return await self.publish(kind, value)
 
     async def _write(self, key: str, value: Any) -> Written:
         """Put one value; the first write of a bee also says what wrote it, in the same batch."""
         if self._bee.version <= 1 and key != "meta/self":
-            meta = Meta(key="meta/self", software=SOFTWARE, created_at=self._now())
             async with self._bee.batch() as batch:
-                await batch.put(meta.key, meta.to_json())
+                await batch.put("meta/self", self._meta().to_json())
                 await batch.put(key, value)
         else:
             await self._bee.put(key, value)
         entry = await self._bee.get(key)
         assert entry is not None
         return Written(key, entry.seq, entry.value)
+
+    def _meta(self, blobs: str | None = None) -> Meta:
+        return Meta(key="meta/self", software=SOFTWARE, created_at=self._now(), blobs=blobs)
 
 
 def rejected_or_kind(record: object) -> str:

@@ -18,6 +18,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.requests import cookie_parser
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -28,6 +29,8 @@ from .settings import Address
 
 COOKIE = "meadow_token"
 MAX_BODY_BYTES = 512 * 1024
+MAX_UPLOAD_BYTES = 84 * 1024 * 1024
+_UPLOADS = frozenset({"/posts", "/edit", "/answer"})
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -76,8 +79,9 @@ class Guard:
             )
         if scope["method"] not in _SAFE_METHODS and not _same_origin(headers, host):
             return _refuse(403, "This came from another site, so nothing was done. Use the page itself.")
-        if _announced(headers) > MAX_BODY_BYTES:
-            return _refuse(413, f"This is too large: a form may have {MAX_BODY_BYTES:,} bytes.")
+        limit = body_limit(scope["path"], headers)
+        if _announced(headers) > limit:
+            return _refuse(413, f"This is too large: a form may have {limit:,} bytes.")
         if self._token is not None and not scope["path"].startswith("/static/"):
             return self._ask_token(scope, headers)
         return None
@@ -95,6 +99,24 @@ class Guard:
             answer.set_cookie(COOKIE, self._token, httponly=True, samesite="strict", max_age=365 * 86_400)
             return answer
         return _refuse(401, "This page needs its token: open the whole address that `userpeer run` printed.")
+
+
+class BodyLimit:
+    """ASGI middleware: no body is longer than its page takes, whatever its headers say."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._small = RequestBodyLimitMiddleware(app, max_body_size=MAX_BODY_BYTES)
+        self._large = RequestBodyLimitMiddleware(app, max_body_size=MAX_UPLOAD_BYTES)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        limit = body_limit(scope["path"], Headers(scope=scope)) if scope["type"] == "http" else 0
+        await (self._large if limit == MAX_UPLOAD_BYTES else self._small)(scope, receive, send)
+
+
+def body_limit(path: str, headers: Headers) -> int:
+    """How many bytes a form posted to `path` may have: many where it may hold files and says so."""
+    is_upload = path in _UPLOADS and headers.get("content-type", "").startswith("multipart/form-data")
+    return MAX_UPLOAD_BYTES if is_upload else MAX_BODY_BYTES
 
 
 def load_token(path: Path) -> str:
@@ -132,7 +154,7 @@ def _announced(headers: Headers) -> int:
     text = headers.get("content-length", "0")
     if not (text.isascii() and text.isdigit()):
         return 0
-    return int(text) if len(text) < 16 else MAX_BODY_BYTES + 1
+    return int(text) if len(text) < 16 else MAX_UPLOAD_BYTES + 1
 
 
 def _host_name(host: str) -> str:

@@ -50,7 +50,7 @@ async def serve(settings: Settings, announce: Callable[[dict[str, Any]], None]) 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    async with open_service(settings) as service:
+    async with open_service(settings, reads=True) as service:
         web_socket = _bind(settings.web, "--web")
         with web_socket:
             web = Address(settings.web.host, web_socket.getsockname()[1])

@@ -5,15 +5,22 @@ Both doors, the web page and the commands, get one `PeerService` and nothing els
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from core.errors import BadArgument
 from core.hyperbee import Hyperbee
-from core.peer import Peer, key_to_id
+from core.peer import Peer, key_to_id, parse_key
+from core.records import is_bee_key
 
-from .publishing import Publisher
+from .draft_store import DraftStore
+from .errors import NotFound, UserError
+from .library import FollowedBee, Follows, Library, Shelf
+from .media import Media
+from .pending import Waiting
+from .publishing import Publisher, Written
 from .reading import Reader
 from .settings import Address, Settings
 from .submitting import Submissions
@@ -56,7 +63,79 @@ class PeerService:
         self.publisher = publisher
         self.reader = Reader(bee)
         self.submissions = Submissions(settings.aggregators)
+        self.drafts = DraftStore(settings.drafts)
+        self.waiting = Waiting(settings.pending, publisher, self.drafts, settings.undo_seconds, self._tell)
+        self.media = Media(peer, bee, publisher)
         self.listening: Address | None = None
+        self._listeners: list[Callable[[], None]] = []
+        self._shelf: Shelf | None = None
+        self._follows: Follows | None = None
+
+    # --- reading others -------------------------------------------------------------------------------
+
+    def start_reading(self) -> None:
+        """Open the library: one's own bee and those one follows are read from now on."""
+        self._shelf = Shelf(self.settings.library)
+        self._follows = Follows(self.peer, self._shelf, self._read_something)
+        self._follows.follow(self.key, is_mine=True)
+        self._read_something()
+
+    @property
+    def library(self) -> Library:
+        """What is here of all bees that are read. Only after `start_reading`."""
+        assert self._shelf is not None, "the library is not open"
+        return Library(self._shelf, self.key)
+
+    @property
+    def follows(self) -> Follows:
+        """The bees that are read. Only after `start_reading`."""
+        assert self._follows is not None, "the library is not open"
+        return self._follows
+
+    def followed(self) -> list[str]:
+        """The keys (64 hex) of the bees one follows, the latest first."""
+        return self.library.followed()
+
+    async def follow(self, text: str) -> Written:
+        """Follow the bee of a key as people paste it (hex or z-base-32). Raises `UserError`."""
+        key = bee_key(text)
+        if key == self.key:
+            raise UserError("That is your own key; what you write is in your timeline already.")
+        return await self.publisher.keep(f"follow/{key}", {})
+
+    async def unfollow(self, key: str) -> None:
+        """Raises `NotFound` when it is not followed."""
+        if await self.bee.get(f"follow/{key}") is None:
+            raise NotFound("You do not follow this bee.")
+        await self.publisher.delete(f"follow/{key}")
+
+    def look_at(self, key: str) -> FollowedBee:
+        """Read a bee for as long as this peer runs, without following it."""
+        return self.follows.follow(key)
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Call `listener` whenever something that a page shows may be different."""
+        self._listeners.append(listener)
+
+    def _read_something(self) -> None:
+        """After more was read: whom one follows is itself written in one's bee."""
+        for key in self.followed():
+            self.follows.follow(key)
+        self._tell()
+
+    def _tell(self) -> None:
+        for listener in self._listeners:
+            listener()
+
+    async def close(self) -> None:
+        """Sign what waits, stop reading. The peer itself is its opener's to close."""
+        await self.waiting.close()
+        if self._follows is not None:
+            await self._follows.close()
+        if self._shelf is not None:
+            self._shelf.close()
+
+    # --- about oneself --------------------------------------------------------------------------------
 
     @property
     def key(self) -> str:
@@ -100,8 +179,8 @@ class PeerService:
 
 
 @asynccontextmanager
-async def open_service(settings: Settings) -> AsyncIterator[PeerService]:
-    """Open the peer in `settings.directory`, making it at the first start.
+async def open_service(settings: Settings, *, reads: bool = False) -> AsyncIterator[PeerService]:
+    """Open the peer in `settings.directory`, making it at the first start. `reads`: with its library, as pages need.
 
     Raises `StorageLocked` when another process holds it, and other `StorageError`s with a sentence.
     """
@@ -110,6 +189,26 @@ async def open_service(settings: Settings) -> AsyncIterator[PeerService]:
     try:
         bee = peer.bee(name=BEE_NAME)
         publisher = await Publisher.open(bee)
-        yield PeerService(settings, peer, bee, publisher)
+        service = PeerService(settings, peer, bee, publisher)
+        try:
+            if reads:
+                await service.waiting.start()
+                service.start_reading()
+            yield service
+        finally:
+            await service.close()
     finally:
         await peer.close()
+
+
+def bee_key(text: str) -> str:
+    """The 64 hex digits of a bee's key in any spelling. Raises `UserError` with a sentence."""
+    text = text.strip().removeprefix("hyper://").strip("/")
+    if is_bee_key(text.lower()):
+        return text.lower()
+    try:
+        return parse_key(text).hex()
+    except BadArgument:
+        raise UserError(
+            "That is not a key. A key has 64 hex digits (0-9, a-f), or 52 letters and digits in the short spelling."
+        ) from None

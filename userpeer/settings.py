@@ -44,6 +44,7 @@ class Address(NamedTuple):
 
 DEFAULT_WEB = Address("127.0.0.1", 8641)
 ANY_PORT = Address("127.0.0.1", 0)
+UNDO_SECONDS = 6.0
 
 
 def parse_address(text: str) -> Address:
@@ -63,7 +64,8 @@ class Settings:
     """One peer's directory and addresses.
 
     `listen` None: the port of the last time, or a free one. `bootstrap`: nodes of the DHT to begin with; None: no
-    DHT. `dht_node`: store for others as soon as this machine turns out to be reachable.
+    DHT. `dht_node`: store for others as soon as this machine turns out to be reachable. `undo_seconds`: how long an
+    edit or a delete on the page waits before it is signed.
     """
 
     directory: Path
@@ -71,6 +73,7 @@ class Settings:
     listen: Address | None = None
     bootstrap: tuple[str, ...] | None = None
     dht_node: bool = False
+    undo_seconds: float = UNDO_SECONDS
 
     @property
     def store(self) -> Path:
@@ -81,6 +84,21 @@ class Settings:
     def aggregators(self) -> Path:
         """Where the key was submitted, as JSON."""
         return self.directory / "aggregators.json"
+
+    @property
+    def library(self) -> Path:
+        """What was read of all bees, for pages; derived, so it may be deleted."""
+        return self.directory / "library.db"
+
+    @property
+    def drafts(self) -> Path:
+        """What was typed and not published yet, as JSON."""
+        return self.directory / "drafts.json"
+
+    @property
+    def pending(self) -> Path:
+        """Edits and deletes that can still be undone, as JSON."""
+        return self.directory / "pending.json"
 
     @property
     def last_port(self) -> Path:

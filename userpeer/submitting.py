@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
-import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 from core.errors import BadArgument
 
 from .errors import SubmitFailed
+from .files import write_json
 from .settings import Address
 
 TIMEOUT_SECONDS = 20.0
@@ -51,7 +50,7 @@ class Submissions:
     def remember(self, submission: Submission) -> None:
         rows = [asdict(one) for one in self.all() if one.url != submission.url]
         rows.append(asdict(submission))
-        _replace(self._path, json.dumps(rows, ensure_ascii=False, indent=1).encode())
+        write_json(self._path, rows)
 
 
 def aggregator_url(text: str) -> str:
@@ -80,9 +79,8 @@ async def submit(url: str, key: str, listening: Address | None) -> Submission:
     import httpx2
 
     form = {"key": key}
-    peer = None if listening is None else address_for(listening, url)
-    if peer is not None:
-        form["peer"] = str(peer)
+    if listening is not None:
+        form["peer"] = str(_reachable(listening, url))
     wants = {"Accept": "application/json"}
     try:
         async with (
@@ -129,12 +127,8 @@ def _object(body: bytes) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def address_for(listening: Address, url: str) -> Address | None:
-    """The address to tell: when we listen on all interfaces, the one that faces the aggregator. None when we listen on
-    this machine only and the aggregator is elsewhere: it finds us by our key.
-    """
-    if listening.is_loopback and not Address(urlsplit(url).hostname or "", 0).is_loopback:
-        return None
+def _reachable(listening: Address, url: str) -> Address:
+    """The address to tell: when we listen on all interfaces, the one that faces the aggregator."""
     if listening.host not in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
         return listening
     parts = urlsplit(url)
@@ -151,17 +145,3 @@ def address_for(listening: Address, url: str) -> Address | None:
 def _is_local(text: str) -> bool:
     host = text.partition("/")[0].rpartition(":")[0] or text.partition("/")[0]
     return Address(host.strip("[]"), 0).is_loopback
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Write a file so that a crash leaves either the old one or the new one."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, path)
-    except OSError:
-        Path(name).unlink(missing_ok=True)
-        raise

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from .draft_store import KeptDraft
+from .library.diary import Month, Year
+from .library.queries import Page, Thread
+from .library.shelf import KnownBee
+from .library.shown import Shown
+from .pending import Failed, Pending
 from .reading import EntryPage, FeedPage, Item, Version
 from .service import BeeInfo, Connected
 from .submitting import Submission
@@ -58,6 +64,9 @@ class HomeView(View):
     is_new: bool
     readers: int
     submitted: int
+    kept: KeptDraft | None
+    waiting: list[Pending]
+    failed: list[Failed]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +139,133 @@ class EntriesView(View):
     page: EntryPage
     after: str | None
     info: BeeInfo
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimelineView(View):
+    """`timeline.html`: posts and films of everyone who is followed, and one's own. `older`: the next page's address."""
+
+    page: Page
+    kind: str
+    before: str | None
+    following: int
+    older: str
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A bee that is read here: what is known of it, and how the reading goes."""
+
+    known: KnownBee
+    is_followed: bool
+    is_connected: bool
+    is_reading: bool
+    has_older: bool
+    problem: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FollowingView(View):
+    """`following.html`: whom one follows, and the form to follow another."""
+
+    people: list[Person]
+    form: Form
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PersonView(View):
+    """`person.html`: one bee's page, one's own included."""
+
+    person: Person
+    page: Page
+    kind: str
+    before: str | None
+    older: str
+    years: list[tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThreadView(View):
+    """`thread.html`: a record between what it answers and what was answered; `form`: one's own answer."""
+
+    thread: Thread
+    bee: str
+    key: str
+    form: Form
+    kept: KeptDraft | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchView(View):
+    """`search.html`. `page` is None before anything was asked."""
+
+    words: str
+    page: Page | None
+    older: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiaryView(View):
+    """`diary.html`: a month of films. `earlier` and `later`: other months as "YYYY-MM", or empty."""
+
+    bee: str
+    who: str
+    years: list[tuple[int, int]]
+    month: Month
+    earlier: str
+    later: str
+    loose: list[Shown]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UndatedView(View):
+    """`undated.html`: films without a day."""
+
+    bee: str
+    who: str
+    items: list[Shown]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class YearView(View):
+    """`year.html`: a year in review."""
+
+    bee: str
+    who: str
+    years: list[tuple[int, int]]
+    year: Year
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchlistView(View):
+    """`watchlist.html`."""
+
+    items: list[Shown]
+    form: Form
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListsView(View):
+    """`lists.html`: one's lists, each with how many films it has."""
+
+    lists: list[tuple[Shown, int]]
+    form: Form
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListView(View):
+    """`list.html`: one list and its films in order."""
+
+    head: Shown
+    items: list[Shown]
+    form: Form
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DraftsView(View):
+    """`drafts.html`: what was typed and not published."""
+
+    drafts: list[tuple[KeptDraft, str, str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,7 +26,6 @@ from ..dht.world import Meeting
 from ..errors import ConnectionDropped, MeadowError
 from ..net.connection import Connection
 from ..net.hyperdht import HyperDht
-from ..protomux import Mux
 from .actions import (
     Action,
     Ban,
@@ -37,7 +36,6 @@ from .actions import (
     Idle,
     KeepAlive,
     Listen,
-    Prove,
     StartQuery,
     StopListening,
     StopQuery,
@@ -219,7 +217,7 @@ class SwarmDriver:
                 self._timer.cancel()
                 self._timer = None
             self.dht.machine.observers.remove(self._node_event)
-            for link in self.swarm.links.everything:
+            for link in self.swarm.links:
                 self._destroy(link, "this peer was closed")
             for query in list(self._queries.running):
                 self._queries.stop(query)
@@ -249,8 +247,6 @@ class SwarmDriver:
                 self._dial(link, relay_addresses, relay_through)
             case Connect(link):
                 self._connect(link)
-            case Prove(link):
-                self._prove(link)
             case Destroy(link, reason):
                 self._destroy(link, reason)
             case KeepAlive(link):
@@ -387,20 +383,8 @@ class SwarmDriver:
             wire.connection = self._make_connection(wire.meeting)
             self._watch(link, wire.connection)
 
-    def _prove(self, link: Link) -> None:
-        self._connect(link)
-        wire: _Wire = link.user
-
-        def opened(future: asyncio.Future[Mux]) -> None:
-            if not future.cancelled() and future.exception() is None:
-                self.swarm.proved(link, self.now())
-                self.act()
-
-        if wire.connection is not None:
-            wire.connection.opened.add_done_callback(opened)
-
     def _watch(self, link: Link, connection: Connection) -> None:
-        link.exchanged = lambda: connection.exchanged
+        link.exchanged = lambda: connection.bytes_in > 0 and connection.bytes_out > 0
         connection.closed.add_done_callback(partial(self._connection_closed, link))
 
     def _connection_closed(self, link: Link, closed: asyncio.Future[MeadowError | None]) -> None:

@@ -33,6 +33,12 @@ def own(folder: Path, *words: str) -> None:
     subprocess.run(command, check=True, capture_output=True)
 
 
+def own_key(folder: Path) -> str:
+    """The key of the demonstration's own peer."""
+    command = [sys.executable, "-m", "userpeer", "--dir", str(folder / ".meadow" / "peer"), "key"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
 def fetch(url: str) -> Any:
     with urlopen(url, timeout=10) as answer:
         return json.load(answer)
@@ -73,6 +79,16 @@ async def take(feed: str, peer: str, folder: Path) -> None:
             "peer-peers": f"{peer}peers",
             "peer-aggregators": f"{peer}aggregators",
             "peer-bee": f"{peer}bee",
+            "peer-timeline": f"{peer}timeline",
+            "peer-following": f"{peer}following",
+            "peer-person": f"{peer}b/{own_key(folder)}",
+            "peer-thread": f"{peer}thread?bee={own_key(folder)}&key={quote(written['key'])}",
+            "peer-search": f"{peer}search?q=the",
+            "peer-diary": f"{peer}diary",
+            "peer-year": f"{peer}diary/2026",
+            "peer-watchlist": f"{peer}watchlist",
+            "peer-lists": f"{peer}lists",
+            "peer-drafts": f"{peer}drafts",
         }
         for name, url in pages.items():
             await capture(chromium, name, url)

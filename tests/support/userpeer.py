@@ -25,9 +25,11 @@ WEB = Address("127.0.0.1", 8641)
 
 
 @asynccontextmanager
-async def served_app(directory: Path) -> AsyncIterator[tuple[PeerService, Starlette, httpx2.AsyncClient]]:
+async def served_app(
+    directory: Path, *, undo_seconds: float = 0.0
+) -> AsyncIterator[tuple[PeerService, Starlette, httpx2.AsyncClient]]:
     """The opened peer in `directory`, its application, and a browser-like client that follows no redirects."""
-    async with open_service(Settings(directory)) as service:
+    async with open_service(Settings(directory, undo_seconds=undo_seconds), reads=True) as service:
         app = create_app(service, web=WEB)
         transport = httpx2.ASGITransport(app)
         async with httpx2.AsyncClient(transport=transport, base_url=f"http://{WEB}") as client:
@@ -65,7 +67,7 @@ def running(
     directory: Path, *arguments: str, listen: str | None = "127.0.0.1:0", network: bool = False
 ) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
     """`userpeer run` on free ports; yields the process and its ready event, and stops it at the end."""
-    options = ["--web", "127.0.0.1:0", "--json", *arguments]
+    options = ["--web", "127.0.0.1:0", "--undo-seconds", "0", "--json", *arguments]
     if not network:
         options.append("--no-dht")
     if listen is not None:

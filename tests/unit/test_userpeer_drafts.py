@@ -101,7 +101,7 @@ def test_what_cannot_be_published_is_said_of_its_field(draft: Any, field: str, w
 def test_a_record_fills_the_form_that_would_write_it_again() -> None:
     post = parse_record(f"post/{T16}", {"text": "hi", "tags": ["a", "b"], "cw": "c"})
     assert isinstance(post, Post)
-    assert PostDraft.of(post) == PostDraft(text="hi", tags="a b", cw="c")
+    assert PostDraft.of(post) == PostDraft(text="hi", more="", lang="", tags="a b", cw="c")
     value = {"film": {"title": "Dune", "kind": "movie"}, "rating": 7, "rewatch": True}
     watch = parse_record(f"movie/{T16}", value)
     assert isinstance(watch, Watch)

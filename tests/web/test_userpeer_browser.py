@@ -221,3 +221,99 @@ async def test_pictures_can_be_taken(chromium: Any, site: Any, tmp_path: Path) -
     assert [path.name for path in made] == ["home-light.png", "home-dark.png", "home-phone.png"]
     assert len({path.read_bytes() for path in made}) == 3
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in made)
+
+
+async def test_following_answering_and_reacting(chromium: Any, site: Any) -> None:
+    ready, _ = site
+    friend = await Peer.open(None)
+    try:
+        bee = friend.bee(name="main")
+        await bee.put("profile/self", {"name": "Bea"})
+        await bee.put(f"post/{1:016x}", {"text": "What is in bloom?", "createdAt": "2026-01-01T00:00:00Z"})
+        host, _, port = ready["listen"].rpartition(":")
+        await friend.connect(host, int(port))
+        async with open_page(chromium) as page:
+            await page.goto(ready["web"] + "following")
+            await page.get_by_label("Somebody’s key").fill(bee.core.key.hex())
+            await page.get_by_role("button", name="Follow").click()
+            await page.get_by_text("You follow this bee now.").wait_for()
+            await page.get_by_text("What is in bloom?").wait_for()
+            await page.get_by_role("link", name="Timeline").click()
+            card = page.locator("article", has_text="What is in bloom?")
+            await card.get_by_text("React").click()
+            await card.get_by_role("button", name="❤").click()
+            await page.get_by_role("button", name="❤ 1").wait_for()
+            await page.get_by_label("Your answer").fill("The lime trees.")
+            await page.get_by_role("button", name="Answer", exact=True).click()
+            await page.get_by_text("Answered. It is signed").wait_for()
+            assert await page.locator("article").count() == 2
+            # Live: the friend's next post is on the open timeline by itself.
+            await page.get_by_role("link", name="Timeline").click()
+            await bee.put(f"post/{2:016x}", {"text": "Mine too!"})
+            await page.get_by_text("Mine too!").wait_for()
+            await page.get_by_role("link", name="Search").click()
+            await page.get_by_label("Words").fill("lime")
+            await page.keyboard.press("Enter")
+            await page.locator("article", has_text="The lime trees.").wait_for()
+    finally:
+        await friend.close()
+
+
+async def test_a_closed_tab_loses_no_word(chromium: Any, site: Any) -> None:
+    ready, _ = site
+    async with open_page(chromium) as page:
+        await page.goto(ready["web"])
+        async with page.expect_response("**/draft"):
+            await page.get_by_label("What is on your mind?").fill("half a thought")
+    async with open_page(chromium) as page:
+        await page.goto(ready["web"])
+        assert await page.get_by_label("What is on your mind?").input_value() == "half a thought"
+        await page.get_by_role("button", name="Publish post").click()
+        await page.get_by_text("Posted. It is signed").wait_for()
+        await page.goto(ready["web"])
+        assert await page.get_by_label("What is on your mind?").input_value() == ""
+
+
+async def test_an_image_with_its_words(chromium: Any, site: Any, tmp_path: Path) -> None:
+    from PIL import Image
+
+    picture = tmp_path / "picture.png"
+    Image.new("RGB", (40, 20), (200, 80, 10)).save(picture)
+    ready, _ = site
+    async with open_page(chromium) as page:
+        await page.goto(ready["web"])
+        await page.get_by_label("What is on your mind?").fill("With a picture")
+        await page.get_by_text("Images, a long text, the language").click()
+        await page.get_by_label("Image 1", exact=True).set_input_files(picture)
+        await page.get_by_label("What image 1 shows").fill("An orange field")
+        await page.get_by_role("button", name="Publish post").click()
+        shown = page.get_by_role("img", name="An orange field")
+        await shown.wait_for()
+        assert await shown.evaluate("image => image.decode().then(() => image.naturalWidth)") == 40
+
+
+async def test_a_delete_is_undone_before_it_is_signed(chromium: Any, tmp_path: Path) -> None:
+    with running(tmp_path, "--undo-seconds", "300") as (_, ready):
+        async with open_page(chromium) as page:
+            await page.goto(ready["web"])
+            await page.get_by_label("What is on your mind?").fill("Do not go")
+            await page.get_by_role("button", name="Publish post").click()
+            await page.locator("article").get_by_role("link", name="Delete").click()
+            await page.get_by_role("button", name="Delete it").click()
+            await page.get_by_text("Deleting “Do not go”. Not signed yet.").wait_for()
+            await page.get_by_role("button", name="Undo").click()
+            await page.get_by_text("Undone. Nothing was signed.").wait_for()
+            assert await page.locator("article", has_text="Do not go").count() == 1
+
+
+@pytest.mark.parametrize(
+    "path", ["timeline", "following", "diary", "diary/2026", "watchlist", "lists", "search?q=a"]
+)
+async def test_no_page_is_wider_than_a_small_phone(chromium: Any, site: Any, path: str) -> None:
+    ready, do = site
+    await do("movie", title="A film with quite a long title that goes on", year="1999", rating="7")
+    await do("post", text="https://example.org/" + "a-long-address" * 20)
+    async with open_page(chromium) as page:
+        await page.set_viewport_size({"width": 320, "height": 640})
+        await page.goto(ready["web"] + path)
+        assert await page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sse_starlette import EventSourceResponse
 from starlette.requests import Request
 from starlette.responses import Response
 
-from core.records import is_t16
+from core.records import Image, is_t16
 from userpeer.drafts import MovieDraft, PostDraft, draft_from
 from userpeer.errors import InvalidField
 from userpeer.live import stream
+from userpeer.service import PeerService
 from userpeer.views import Form, HomeView, Notice
 
-from .render import block, frame, is_htmx, page, see_other, service_of, typed
+from .render import Upload, block, frame, is_htmx, page, see_other, service_of, typed, typed_with_images
 
 _SWITCHES = ("spoiler", "rewatch", "liked")
 
@@ -20,6 +23,9 @@ _SAID = {
     "posted": "Posted. It is signed, stored, and on its way to everyone who is connected.",
     "published": "Published. It is signed, stored, and on its way to everyone who is connected.",
     "deleted": "Deleted. It is no longer in your bee.",
+    "waiting": "Not signed yet: you can still undo it below.",
+    "undone": "Undone. Nothing was signed.",
+    "discarded": "The draft is gone.",
     "restored": "It is back.",
 }
 
@@ -33,12 +39,22 @@ async def home(request: Request) -> Response:
 
 async def create_post(request: Request) -> Response:
     """POST /posts"""
-    values = await typed(request)
+    service = service_of(request)
+    values, uploads = await typed_with_images(request)
     try:
-        await service_of(request).publisher.post(draft_from(PostDraft, values))
+        draft = draft_from(PostDraft, values)
+        service.publisher.check("post", draft)
+        draft = replace(draft, images=await added_images(service, uploads))
+        await service.publisher.post(draft)
     except InvalidField as error:
         return await _again(request, "post", values, error)
+    service.drafts.drop("post")
     return await _done(request, "post", "posted")
+
+
+async def added_images(service: PeerService, uploads: list[Upload]) -> tuple[Image, ...]:
+    """Uploaded files, made fit to publish and appended to the media core. Raises `InvalidField`."""
+    return tuple([await service.media.add(upload.data, upload.alt) for upload in uploads])
 
 
 async def create_movie(request: Request) -> Response:
@@ -48,6 +64,7 @@ async def create_movie(request: Request) -> Response:
         await service_of(request).publisher.movie(draft_from(MovieDraft, values))
     except InvalidField as error:
         return await _again(request, "movie", values, error)
+    service_of(request).drafts.drop("movie")
     return await _done(request, "movie", "published")
 
 
@@ -81,11 +98,21 @@ async def _view(
     if before is not None and not is_t16(before):
         before = None
     feed = await service.reader.feed(kind=kind or None, before=before)
+    kept = service.drafts.get(write)
+    if form is None:
+        # A link from the watchlist names the film.
+        named = {name: query[name][:300] for name in ("title", "year") if name in query}
+        form = Form(named or (kept.values if kept else {}))
+    else:
+        kept = None
     return HomeView(
         **await frame(request, notice or notice_of(request)),
         page=feed,
         write=write,
-        form=form or Form(),
+        form=form,
+        kept=kept,
+        waiting=service.waiting.all(),
+        failed=service.waiting.failed,
         kind=kind,
         before=before,
         is_new=not feed.items and not kind and before is None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from urllib.parse import quote
 
 from starlette.requests import Request
@@ -15,8 +15,8 @@ from userpeer.errors import EditConflict, InvalidField, NotFound, UserError
 from userpeer.reading import Item
 from userpeer.views import DeleteView, EditView, Form, Notice, RecordView
 
-from .home import notice_of
-from .render import frame, page, see_other, service_of, typed
+from .home import added_images, notice_of
+from .render import frame, page, see_other, service_of, typed, typed_with_images
 
 
 async def show(request: Request) -> Response:
@@ -41,15 +41,18 @@ async def show(request: Request) -> Response:
 async def edit(request: Request) -> Response:
     """GET /edit?key="""
     item = await _item(request, request.query_params.get("key", ""))
-    view = EditView(
-        **await frame(request), key=item.key, kind=_kind(item), seen=item.seq, form=Form(_values(item))
-    )
+    kind = _kind(item)
+    kept = service_of(request).drafts.get(f"edit:{item.key}")
+    notice = Notice("This is what you had typed before.", "info") if kept else None
+    values = {**_values(item), **kept.values} if kept else _values(item)
+    view = EditView(**await frame(request, notice), key=item.key, kind=kind, seen=item.seq, form=Form(values))
     return page(request, "edit.html", view, block="form")
 
 
 async def save(request: Request) -> Response:
     """POST /edit"""
-    values = await typed(request)
+    service = service_of(request)
+    values, uploads = await typed_with_images(request)
     key = values.get("key", "")
     seen = values.get("seen", "")
     item = await _item(request, key)
@@ -60,7 +63,18 @@ async def save(request: Request) -> Response:
     draft = draft_from(PostDraft if kind == "post" else MovieDraft, values)
     block = int(seen) if seen.isascii() and seen.isdigit() and len(seen) < 16 else -1
     try:
-        await service_of(request).publisher.edit(key, draft, seen=block)
+        if service.waiting.seconds and not uploads and block == item.seq:
+            # What is wrong must be said now; what is right may wait to be signed.
+            service.publisher.check(kind, draft)
+            await service.waiting.add(
+                "edit", key, block, in_words(item), form=kind, values=_shown_fields(values)
+            )
+            service.drafts.drop(f"edit:{key}")
+            return see_other("/?did=waiting")
+        if uploads:
+            draft = replace(draft, images=await added_images(service, uploads))
+        await service.publisher.edit(key, draft, seen=block)
+        service.drafts.drop(f"edit:{key}")
     except (InvalidField, EditConflict) as error:
         if isinstance(error, InvalidField):
             form, notice = Form(values, {error.field: str(error)}), None
@@ -79,7 +93,12 @@ async def confirm_delete(request: Request) -> Response:
 
 async def delete(request: Request) -> Response:
     """POST /delete"""
-    removed = await service_of(request).publisher.delete((await typed(request)).get("key", ""))
+    service = service_of(request)
+    item = await _item(request, (await typed(request)).get("key", ""))
+    if service.waiting.seconds:
+        await service.waiting.add("delete", item.key, item.seq, in_words(item))
+        return see_other("/?did=waiting")
+    removed = await service.publisher.delete(item.key)
     return see_other(f"/?did=deleted&undo={removed.seq}")
 
 
@@ -90,6 +109,18 @@ async def restore(request: Request) -> Response:
         raise NotFound("That is not the number of a block.")
     written = await service_of(request).publisher.restore(int(seq))
     return see_other(f"/record?key={quote(written.key, safe='')}&did=restored")
+
+
+def in_words(item: Item) -> str:
+    """A record in a few words, for a sentence about it."""
+    record = item.record
+    text = record.film.title if isinstance(record, Watch) else getattr(record, "text", item.key)
+    line = " ".join(str(text).split())
+    return line if len(line) <= 60 else line[:57] + "…"
+
+
+def _shown_fields(values: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in values.items() if name not in ("key", "seen")}
 
 
 async def _item(request: Request, key: str) -> Item:
@@ -114,4 +145,4 @@ def _kind(item: Item) -> str:
 def _values(item: Item) -> dict[str, str]:
     record = item.record
     draft = PostDraft.of(record) if isinstance(record, Post) else MovieDraft.of(record)  # type: ignore[arg-type]
-    return {name: value or "" for name, value in asdict(draft).items()}
+    return {name: value or "" for name, value in asdict(draft).items() if name not in ("reply", "images")}

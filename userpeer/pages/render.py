@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any
 
+from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 import templates
 from userpeer.service import PeerService
 from userpeer.views import Notice, View
+
+MAX_IMAGES = 4
+"""Of one form; an edit may add as many again, up to the limit of records."""
 
 
 def service_of(request: Request) -> PeerService:
@@ -57,6 +61,27 @@ def block(request: Request, template: str, name: str, view: View) -> str:
 def see_other(url: str) -> Response:
     """The answer to a form that worked: a fresh GET, so that reloading posts nothing twice."""
     return RedirectResponse(url, 303)
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file of a posted form, and the text field that describes it."""
+
+    name: str
+    data: bytes
+    alt: str
+
+
+async def typed_with_images(request: Request) -> tuple[dict[str, str], list[Upload]]:
+    """The text fields of a posted form, and its files `image1`, `image2`, … with their `alt1`, `alt2`, …"""
+    form = await request.form(max_files=MAX_IMAGES, max_fields=60)
+    values = {name: value for name, value in form.items() if isinstance(value, str)}
+    uploads = []
+    for number in range(1, MAX_IMAGES + 1):
+        file = form.get(f"image{number}")
+        if isinstance(file, UploadFile) and file.filename:
+            uploads.append(Upload(f"image{number}", await file.read(), values.get(f"alt{number}", "")))
+    return values, uploads
 
 
 async def typed(request: Request) -> dict[str, str]:

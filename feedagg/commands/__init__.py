@@ -1,1 +1,0 @@
-"""The commands of `feedagg` beside `serve`, by what they are about."""

@@ -1,0 +1,159 @@
+"""The film diary: what was watched when, and what a year of it looks like."""
+
+from __future__ import annotations
+
+import calendar
+from collections import Counter
+from dataclasses import dataclass
+from datetime import date
+
+from core.records import Watch
+
+from .shelf import Shelf
+from .shown import COLUMNS, Shown, plain, shown_from
+
+UNDATED = "undated"
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """A square of the calendar: the day of the month (0: none), and how many films."""
+
+    day: int
+    date: str
+    films: int
+
+
+@dataclass(frozen=True, slots=True)
+class Month:
+    """One month: its weeks (Monday first), and its entries, the latest first."""
+
+    year: int
+    month: int
+    name: str
+    weeks: tuple[tuple[Day, ...], ...]
+    entries: tuple[Shown, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Year:
+    """A year in numbers. `months`: films a month, January first; `ratings`: how often 1 to 10 half stars."""
+
+    year: int
+    films: int
+    rewatches: int
+    liked: int
+    reviews: int
+    mean: float | None
+    months: tuple[int, ...]
+    weekdays: tuple[int, ...]
+    ratings: tuple[int, ...]
+    decades: tuple[tuple[int, int], ...]
+    tags: tuple[tuple[str, int], ...]
+    best: tuple[Shown, ...]
+
+
+class Diary:
+    """The diary of one bee (its key, 64 hex)."""
+
+    def __init__(self, shelf: Shelf, bee: str, me: str) -> None:
+        self._shelf = shelf
+        self._bee = bee
+        self._me = me
+
+    def years(self) -> list[tuple[int, int]]:
+        """The years with dated entries and how many each has, the latest first."""
+        rows = self._shelf.db.execute(
+            "SELECT substr(r.watched_on, 1, 4) AS year, count(*) FROM records r JOIN bees b ON b.id = r.bee "
+            "WHERE b.key = ? AND r.watched_on IS NOT NULL AND r.kind = 'movie' GROUP BY year ORDER BY year DESC",
+            (self._bee,),
+        )
+        return [(int(year), count) for year, count in rows]
+
+    def latest(self) -> tuple[int, int] | None:
+        """The last month with an entry, as (year, month)."""
+        found = self._shelf.db.execute(
+            "SELECT max(r.watched_on) FROM records r JOIN bees b ON b.id = r.bee "
+            "WHERE b.key = ? AND r.kind = 'movie' AND length(r.watched_on) >= 7",
+            (self._bee,),
+        ).fetchone()[0]
+        return (int(found[:4]), int(found[5:7])) if found else None
+
+    def month(self, year: int, month: int) -> Month:
+        """The entries of one month and its calendar."""
+        entries = self._entries(f"{year:04d}-{month:02d}")
+        films = Counter(item.record.watched_on for item in entries if isinstance(item.record, Watch))
+        weeks = tuple(
+            tuple(
+                Day(day, _iso(year, month, day), films.get(_iso(year, month, day), 0))
+                if day
+                else Day(0, "", 0)
+                for day in week
+            )
+            for week in calendar.Calendar().monthdayscalendar(year, month)
+        )
+        return Month(year, month, calendar.month_name[month], weeks, tuple(entries))
+
+    def loose(self, year: int | None) -> list[Shown]:
+        """Entries dated with the year alone, or (None) with nothing."""
+        if year is None:
+            return self._rows("r.watched_on IS NULL ORDER BY r.at DESC, r.id DESC LIMIT 500", [])
+        return self._rows("r.watched_on = ? ORDER BY r.at DESC, r.id DESC LIMIT 500", [f"{year:04d}"])
+
+    def year(self, year: int) -> Year:
+        """A year in review."""
+        entries = self._entries(f"{year:04d}")
+        watches = [item.record for item in entries if isinstance(item.record, Watch)]
+        months, weekdays, ratings = [0] * 12, [0] * 7, [0] * 10
+        decades: Counter[int] = Counter()
+        tags: Counter[str] = Counter()
+        for watch in watches:
+            when = watch.watched_on or ""
+            if len(when) >= 7:
+                months[int(when[5:7]) - 1] += 1
+            if len(when) == 10:
+                weekdays[date.fromisoformat(when).weekday()] += 1
+            if watch.rating is not None:
+                ratings[watch.rating - 1] += 1
+            if watch.film.year is not None:
+                decades[watch.film.year // 10 * 10] += 1
+            tags.update(watch.tags)
+        rated = sum(ratings)
+        best = sorted(
+            (item for item in entries if isinstance(item.record, Watch) and item.record.rating),
+            key=lambda item: (-(item.record.rating or 0), item.at),  # type: ignore[union-attr]
+        )
+        return Year(
+            year,
+            len(watches),
+            sum(watch.rewatch for watch in watches),
+            sum(watch.liked for watch in watches),
+            sum(watch.review is not None for watch in watches),
+            sum((half + 1) * count for half, count in enumerate(ratings)) / rated / 2 if rated else None,
+            tuple(months),
+            tuple(weekdays),
+            tuple(ratings),
+            tuple(sorted(decades.items())),
+            tuple(tags.most_common(10)),
+            tuple(best[:10]),
+        )
+
+    def _entries(self, prefix: str) -> list[Shown]:
+        # "~" is greater than every character of a date.
+        return self._rows(
+            "r.watched_on >= ? AND r.watched_on < ? ORDER BY r.watched_on DESC, r.id DESC",
+            [prefix, prefix + "~"],
+        )
+
+    def _rows(self, condition: str, arguments: list[str]) -> list[Shown]:
+        statement = (
+            f"SELECT {COLUMNS} FROM records r JOIN bees b ON b.id = r.bee "  # noqa: S608
+            f"WHERE b.key = ? AND r.kind = 'movie' AND {condition}"
+        )
+        rows = self._shelf.db.execute(statement, [self._bee, *arguments]).fetchall()
+        # A year may hold thousands: those need no counts of replies.
+        return shown_from(self._shelf, rows, self._me) if len(rows) <= 500 else plain(rows)
+
+
+def _iso(year: int, month: int, day: int) -> str:
+    return f"{year:04d}-{month:02d}-{day:02d}"
