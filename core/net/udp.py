@@ -28,6 +28,7 @@ WANTED_SEND_BUFFER: Final = 2 * MIB
 MAX_WAITING_DATAGRAMS: Final = 1024
 
 _READ_BYTES: Final = 64 * KIB + 2 * KIB
+_BUFFER_BYTES: Final = 2 * _READ_BYTES
 _CONTROL_BYTES: Final = 64
 _SOL_UDP: Final = 17
 _UDP_SEGMENT: Final = 103
@@ -40,18 +41,18 @@ _BLOCKED: Final = (BlockingIOError, InterruptedError)
 # The kernel or the card cannot segment; anything else is about the destination.
 _NO_OFFLOAD: Final = {errno.EIO, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOPROTOOPT}
 
-# Shared by all sockets: what was read is copied out before the next read, on the one thread of the loop.
-_read_buffer = memoryview(bytearray(_READ_BYTES))
-_read_buffers = [_read_buffer]
+# Shared by all sockets: what was read is copied out before the loop turns, on its one thread.
+_read_buffer = memoryview(bytearray(_BUFFER_BYTES))
 
 Segments = Callable[[memoryview, int, int, Address], None]
-"""(buffer, length, size of each datagram in it, sender)."""
+"""(buffer, length, size of each datagram in it, sender); the last datagram may be shorter."""
 
 
 class UdpSocket:
     """An IPv4 socket bound to `host`:`port` (0 chooses a port). Raises `OSError` when the address cannot be had.
 
-    `on_datagram(data, address)` gets every datagram, unless `on_segments` is set, which gets each read whole;
+    `on_datagram(data, address)` gets every datagram, unless `on_segments` is set, which gets runs of them: those of one
+    sender and one size that came one behind the other, whether the kernel coupled them or we do.
     `on_batch()` follows after each batch of reads, and `on_writable()` after `blocked` was True.
     """
 
@@ -101,36 +102,62 @@ class UdpSocket:
     # --- in -------------------------------------------------------------------------------------------
 
     def _readable(self) -> None:
-        receive = self._socket.recvmsg_into
         try:
-            for number in range(1, READS_A_WAKE_UP + 1):
-                try:
-                    length, control, _, address = receive(_read_buffers, _CONTROL_BYTES)
-                except _BLOCKED:
+            for _ in range(READS_A_WAKE_UP // BATCH_READS):
+                more = self._read_batch()
+                self.on_batch()
+                if not more or self.closed:
                     break
-                except OSError:  # an ICMP error about something we sent
-                    continue
-                size = length
-                for level, kind, data in control:
-                    if level == _SOL_UDP and kind == _UDP_GRO:
-                        size = _NATIVE_INT.unpack_from(data)[0]
-                self._dispatch(length, size, address)
-                if self.closed:
-                    break
-                if number % BATCH_READS == 0:
-                    self.on_batch()
         finally:
             self.on_batch()
 
-    def _dispatch(self, length: int, size: int, address: Address) -> None:
-        if self.on_segments is not None:
-            self.on_segments(_read_buffer, length, size, address)
+    def _read_batch(self) -> bool:
+        """Take up to `BATCH_READS` reads and hand them on in runs; False when nothing is left."""
+        receive, buffer = self._socket.recvmsg_into, _read_buffer
+        start = end = size = 0  # of the run that is open
+        sender: Address | None = None
+        more = True
+        for _ in range(BATCH_READS):
+            if _BUFFER_BYTES - end < _READ_BYTES:
+                self._dispatch(buffer[start:end], size, sender)
+                start = end = 0
+                if self.closed:
+                    return False
+            try:
+                length, control, _, address = receive((buffer[end:],), _CONTROL_BYTES)
+            except _BLOCKED:
+                more = False
+                break
+            except OSError:  # an ICMP error about something we sent
+                continue
+            size_now = length
+            for level, kind, data in control:
+                if level == _SOL_UDP and kind == _UDP_GRO:
+                    size_now = _NATIVE_INT.unpack_from(data)[0]
+            if size_now != size or address != sender or start == end or (end - start) % size:
+                self._dispatch(buffer[start:end], size, sender)
+                if self.closed:
+                    return False
+                start, size, sender = end, size_now, address
+                if length == 0:
+                    self._dispatch_empty(address)
+            end += length
+        self._dispatch(buffer[start:end], size, sender)
+        return more
+
+    def _dispatch(self, run: memoryview, size: int, sender: Address | None) -> None:
+        length = len(run)
+        if length == 0 or sender is None:
             return
-        if length == 0:
-            self.on_datagram(b"", address)
-        # A callback may read this socket's buffer again only through the loop, so the copies are taken one by one.
-        for at in range(0, length, size or 1):
-            self.on_datagram(bytes(_read_buffer[at : min(at + size, length)]), address)
+        if self.on_segments is not None:
+            self.on_segments(run, length, size, sender)
+            return
+        for at in range(0, length, size):
+            self.on_datagram(bytes(run[at : min(at + size, length)]), sender)
+
+    def _dispatch_empty(self, sender: Address) -> None:
+        if self.on_segments is None:
+            self.on_datagram(b"", sender)
 
     # --- out ------------------------------------------------------------------------------------------
 

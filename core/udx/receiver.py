@@ -45,6 +45,11 @@ class Receiver:
         room = self.capacity - self.held_bytes - self.unread_bytes
         return room if room >= _SILLY_WINDOW else 0
 
+    @property
+    def is_overfull(self) -> bool:
+        """Far more is held than the window ever granted: the sender ignores it."""
+        return self.held_bytes + self.unread_bytes >= 2 * self.capacity
+
     def hold(self, seq: int, flags: int, payload: memoryview) -> bool:
         """Keep a packet beyond a gap. False when there is no room for it, which only a sender that ignores our
         window can bring about: such a packet counts as not received.

@@ -19,6 +19,7 @@ from collections import deque
 from typing import Final
 
 from .bbr import Bbr, RateSample
+from .delivery import DeliveryMeter
 from .pacer import Pacer
 from .packet import DATA, END, HEADER, HEADER_BYTES, NATIVE_SACK_BLOCKS, SEQ_MASK, header_word
 from .rtt import RttEstimator
@@ -75,10 +76,7 @@ class Sender:
         self.rack_at: float | None = None
         self.pace_at: float | None = None
         self.window_probe_at: float | None = None
-        self._delivered = 0
-        self._delivered_at = 0.0
-        self._first_sent_at = 0.0
-        self._app_limited_until = 0
+        self.delivery = DeliveryMeter()
         self._highest = 0  # one beyond the highest seq delivered
         self._known_blocks: dict[int, int] = {}
         self._horizon: int | None = None
@@ -147,7 +145,9 @@ class Sender:
         if newest is None and not sample.lost:
             return
         self._recover(sample)
-        self.bbr.on_ack(sample, self._delivered, self.flight_bytes, self._recovery_until is not None, now)
+        self.bbr.on_ack(
+            sample, self.delivery.delivered, self.flight_bytes, self._recovery_until is not None, now
+        )
         self._restart_timers(now)
 
     def _deliver(
@@ -198,28 +198,18 @@ class Sender:
 
     def _sample(self, sample: RateSample, newest: Sent, newest_seq: int, now: float) -> None:
         """RTT, delivery rate and RACK's mark from the packet sent last of those that were delivered."""
-        self._delivered += sample.acked
         self._probes = 0
-        self._delivered_at = now
         sent_at = newest[SENT_AT]
         rtt = now - sent_at
-        delivered, delivered_at, first_sent_at, app_limited = newest[SNAPSHOT]
         once = newest[TIMES] == 1
         if once:
             self.rtt.sample(rtt, now)
             sample.rtt = max(rtt, 1e-6)
-        if once or rtt >= self.rtt.min_rtt:  # else it is the ack of an earlier transmission
-            if (sent_at, newest_seq) > (self._rack_sent_at, self._rack_seq):
-                self._rack_sent_at, self._rack_seq, self._rack_rtt = sent_at, newest_seq, rtt
-            self._first_sent_at = sent_at
-            sample.delivered = self._delivered - delivered
-            sample.interval = max(sent_at - first_sent_at, now - delivered_at)
-            if sample.interval < self.rtt.min_rtt:
-                sample.interval = 0.0  # acks that were compressed on their way say nothing of the rate
-        sample.prior_delivered = delivered
-        sample.app_limited = app_limited
-        if self._delivered > self._app_limited_until:
-            self._app_limited_until = 0
+        is_genuine = once or rtt >= self.rtt.min_rtt  # else it is the ack of an earlier transmission
+        if is_genuine and (sent_at, newest_seq) > (self._rack_sent_at, self._rack_seq):
+            self._rack_sent_at, self._rack_seq, self._rack_rtt = sent_at, newest_seq, rtt
+        self.delivery.add(sample, now)
+        self.delivery.measure(sample, newest, is_genuine, self.rtt.min_rtt, now)
 
     @property
     def _reorder_window(self) -> float:
@@ -280,11 +270,11 @@ class Sender:
         self._arm_probe(now)
 
     def _arm_probe(self, now: float) -> None:
-        if self._probes >= _MAX_PROBES or self.lost or not self.flight:
+        srtt = self.rtt.srtt
+        if self._probes >= _MAX_PROBES or not self.flight or not srtt:
             self.probe_at = None
             return
-        srtt = self.rtt.srtt
-        wait = max(2 * srtt, _MIN_PROBE_SECONDS) if srtt else 1.0
+        wait = max(2 * srtt, _MIN_PROBE_SECONDS)
         if len(self.flight) == 1:
             wait += 0.002
         at = now + wait * (1 << self._probes)
@@ -304,12 +294,14 @@ class Sender:
             self._expire(now)
 
     def _send_probe(self, now: float) -> None:
-        """Tail loss probe: something new, or the newest again, so that an ack tells what became of the tail."""
+        """Tail loss probe: something lost, something new, or the newest again, so that an ack tells what became of
+        the tail. RFC 8985 leaves a lost retransmission to the RTO, which is a second on a path of a millisecond.
+        """
         self.probe_at = None
         if not self.flight:
             return
         self._probes += 1
-        if not self._has_new or self.remote_window <= self.flight_bytes:
+        if not self.lost and (not self._has_new or self.remote_window <= self.flight_bytes):
             self._lose(next(reversed(self.flight)))
         self._force_one = True
         self.rto_at = now + self.rtt.rto
@@ -335,7 +327,7 @@ class Sender:
         """Another path has another RTT, rate and MTU: measure them anew."""
         self.rtt = RttEstimator()
         self.max_payload = BASE_PAYLOAD
-        self.bbr = Bbr(BASE_PAYLOAD + HEADER_BYTES, self._delivered)
+        self.bbr = Bbr(BASE_PAYLOAD + HEADER_BYTES, self.delivery.delivered)
         self.pacer = Pacer()
         self._rack_sent_at, self._rack_seq, self._rack_rtt = -1.0, -1, 0.0
         self._recovery_until = None
@@ -367,8 +359,10 @@ class Sender:
                 room -= spent
         if budget <= 0 < room and (self.lost or self._may_send_new):
             self.pace_at = self.pacer.ready_at(self.bbr.pacing_rate, wanted, now)
+        elif self._has_new and not self._may_send_new:
+            self._await_window(now)
         elif not self._has_new and not self.lost and self.flight_bytes < self.bbr.window:
-            self._app_limited_until = self._delivered + self.flight_bytes or 1
+            self.delivery.ran_dry(self.flight_bytes)
         if self.packets_sent == before:
             return False
         if self.rto_at is None:
@@ -377,9 +371,9 @@ class Sender:
         return True
 
     def _snapshot(self, now: float) -> Snapshot:
-        if self.una == self.next:  # nothing was out: the clock of deliveries begins anew
-            self._first_sent_at = self._delivered_at = now
-        return self._delivered, self._delivered_at, self._first_sent_at, self._app_limited_until > 0
+        if self.una == self.next:
+            self.delivery.begin(now)
+        return self.delivery.snapshot()
 
     def _retransmit(self, out: TrainMaker, budget: int, window: int, ack: int, now: float) -> int:
         """Send lost packets again, lowest first, in their own boundaries but with the current ack and window."""
@@ -416,7 +410,6 @@ class Sender:
                 # a window of crumbs lets one packet pass
                 granted = max(granted, self.max_payload + HEADER_BYTES)
             if granted <= 0:
-                self._await_window(now)
                 return 0
             left = min(left, granted)
         snapshot = self._snapshot(now)

@@ -17,6 +17,8 @@ from collections.abc import Callable, Hashable
 from typing import Final
 
 from ..errors import BadArgument, LocalProtocolError, MeadowError, StreamReset, StreamTimedOut
+from .acks import AckNotes
+from .bbr import INITIAL_PACKETS
 from .packet import (
     DATA,
     DESTROY,
@@ -30,7 +32,6 @@ from .packet import (
     SEQ_MASK,
     encode_sack,
     header_word,
-    sack_pairs,
     unwrap,
 )
 from .receiver import Receiver
@@ -42,7 +43,10 @@ from .train import Train as Train
 DEFAULT_CAPACITY: Final = 1024 * 1024
 _DATA_WORD: Final = header_word(DATA)
 _ACK_WORD: Final = header_word(0)
+_SACK_WORD: Final = header_word(SACK)
 _DRAINED_BYTES: Final = 256 * 1024
+# While the remote has no RTT, a lost ack costs it a second; so one that stands for several of its first is said twice.
+_FIRST_PACKETS: Final = INITIAL_PACKETS
 
 Firewall = Callable[[Hashable, Address], bool]
 
@@ -88,19 +92,16 @@ class UdxStream:
         self.receiver = Receiver(capacity)
         self._paused = False
         self._ack_due = False
+        self._acked = 0
         self._advertised = capacity
         self._seen_ack = (-1, -1)  # (ack, window) as on the wire, of the last packet looked at
-        self._pending_ack: int | None = None
-        self._pending_blocks: list[tuple[int, int]] = []
-        self._window_seq = 0
-        self._window_ack = 0
+        self._acks = AckNotes()
         self._drain_wanted = False
         self._end_reported = False
         self._outbox: list[Train] = []
         self._relay: UdxStream | None = None
         self._remote_change_until: int | None = None
         self._heartbeat_at: float | None = None
-        self._heartbeat_due = False
 
     @property
     def connected(self) -> bool:
@@ -173,7 +174,7 @@ class UdxStream:
             return False
         if len(data) > BASE_PAYLOAD:
             raise BadArgument(f"a message has at most {BASE_PAYLOAD} bytes, not {len(data)}")
-        self._emit(MESSAGE, self.sender.next, bytes(data))
+        self._emit(MESSAGE, bytes(data))
         self.on_wake(self)
         return True
 
@@ -188,7 +189,7 @@ class UdxStream:
         if self.closed:
             return
         if self.path is not None and self._relay is None:
-            self._emit(DESTROY, self.sender.next)
+            self._emit(DESTROY)
             self.on_wake(self)
         self._close(error)
 
@@ -236,13 +237,15 @@ class UdxStream:
             taken = self._receive_unusual(view, start, min(start + size, end), address, link)
             if taken >= 0:
                 return taken
-        receiver = self.receiver
+        receiver, sender = self.receiver, self.sender
         chunks: list[memoryview | bytes] = []
         local_id, unpack = self.local_id, HEADER.unpack_from
-        position, expected = start, receiver.next & SEQ_MASK
-        ordered = not receiver.held and not receiver.ended
+        position, first, expected = start, receiver.next, receiver.next & SEQ_MASK
+        is_full = self._paused and receiver.is_overfull
+        ordered = not (receiver.held or receiver.ended or is_full)
         seen = self._seen_ack
-        first = receiver.next
+        una, span = sender.una & SEQ_MASK, sender.next - sender.una
+        acked, acked_seq, acked_window = -1, 0, 0
         while position < end:
             limit = position + size
             if limit > end:
@@ -252,20 +255,31 @@ class UdxStream:
             word, stream_id, window, seq, ack = unpack(view, position)
             if stream_id != local_id or word & 0xFFFF != MAGIC_WORD:
                 break
-            if word == _DATA_WORD and seq == expected and ordered and (ack, window) == seen:
+            if word == _DATA_WORD and seq == expected and ordered and acked < 0 and (ack, window) == seen:
                 chunks.append(view[position + HEADER_BYTES : limit])
                 expected = seq + 1 & SEQ_MASK
                 receiver.next += 1
+            elif word == _ACK_WORD and (acked < 0 or seq == acked_seq):  # of a run, the highest says it all
+                advance = ack - una & SEQ_MASK
+                if acked <= advance <= span:
+                    acked, acked_seq, acked_window = advance, seq, window
             else:
-                self._receive_packet(word, window, seq, ack, view[position + HEADER_BYTES : limit], chunks)
+                if acked >= 0:
+                    self._note_run(acked, acked_seq, acked_window)
+                    acked = -1
+                self._receive_packet(
+                    word, window, seq, ack, view[position + HEADER_BYTES : limit], chunks, is_full
+                )
                 if self.closed:
                     position = limit
                     break
                 expected = receiver.next & SEQ_MASK
-                ordered = not receiver.held and not receiver.ended
+                ordered = not (receiver.held or receiver.ended or is_full)
                 seen = self._seen_ack
             self.packets_received += 1
             position = limit
+        if acked >= 0:
+            self._note_run(acked, acked_seq, acked_window)
         if receiver.next != first:
             self._ack_due = True
         if chunks:
@@ -288,16 +302,21 @@ class UdxStream:
             self._forward(bytes(view[start:end]))
             return end
         if self.path is None or self.path.link != link:
-            if self.firewall is None:
-                return end
-            if not self.firewall(link, address) or self.closed:
+            if self.firewall is None or not self.firewall(link, address) or self.closed:
                 return end
         return -1
 
     def _receive_packet(
-        self, word: int, window: int, seq: int, ack: int, body: memoryview, chunks: list[memoryview | bytes]
+        self,
+        word: int,
+        window: int,
+        seq: int,
+        ack: int,
+        body: memoryview,
+        chunks: list[memoryview | bytes],
+        is_full: bool,
     ) -> None:
-        """Any packet that is not simply the next data."""
+        """Any packet that is not simply the next data, or an ack alone."""
         flags, offset = word >> 16 & 0xFF, word >> 24
         if flags & HEARTBEAT:
             self._ack_due = True
@@ -317,7 +336,9 @@ class UdxStream:
         number = unwrap(seq, receiver.next)
         if flags & (DATA | END):
             self._ack_due = True
-            if number == receiver.next and not receiver.ended:
+            if is_full and payload:
+                pass  # the remote ignores our window: as if the packet had been lost
+            elif number == receiver.next and not receiver.ended:
                 if flags & DATA and payload:
                     chunks.append(payload)
                 receiver.take(flags)
@@ -336,21 +357,14 @@ class UdxStream:
         self._seen_ack = (ack, window)
 
     def _note_ack(self, ack: int, seq: int, window: int, region: memoryview | None) -> None:
-        """Remember what a packet says about ours until `trains_to_send` looks at it."""
-        sender = self.sender
-        if ack < sender.una:
-            return
-        if seq > self._window_seq or (seq == self._window_seq and ack >= self._window_ack):
-            self._window_seq, self._window_ack = seq, ack
-            sender.remote_window = window
-        if self._pending_ack is None or ack > self._pending_ack:
-            self._pending_ack = ack
-        if region is not None and ack >= self._pending_ack:
-            self._pending_blocks = [
-                (first, last)
-                for start, end in sack_pairs(region)
-                if ack <= (first := unwrap(start, ack)) < (last := unwrap(end, ack)) <= sender.next
-            ]
+        if ack >= self.sender.una and self._acks.note(ack, seq, region):
+            self.sender.remote_window = window
+
+    def _note_run(self, advance: int, seq: int, window: int) -> None:
+        """A run of pure acks, as its highest: `advance` packets beyond the oldest that is not acked."""
+        ack = self.sender.una + advance
+        self._note_ack(ack, unwrap(seq, self.receiver.next), window, None)
+        self._seen_ack = ack & SEQ_MASK, window
 
     def _deliver(self, data: bytes) -> None:
         self.bytes_received += len(data)
@@ -393,7 +407,7 @@ class UdxStream:
             self._outbox = []
         if self.closed or self._relay is not None:
             return maker.trains
-        if self._pending_ack is not None:
+        if self._acks.ack is not None:
             self._work_through_acks(now)
         path = self.path
         if path is None:
@@ -403,22 +417,12 @@ class UdxStream:
         acked = sender.fill(maker, path, window, receiver.next, now)
         if self._ack_due and (not acked or receiver.held):
             region = encode_sack(receiver.sack_blocks())
-            word = header_word(SACK) if region else _ACK_WORD
-            header = HEADER.pack(
-                word, path.remote_id, window, sender.next & SEQ_MASK, receiver.next & SEQ_MASK
-            )
+            header = self._header(_SACK_WORD if region else _ACK_WORD, path, window)
             maker.add(header, region, path)
+            if receiver.next <= _FIRST_PACKETS and receiver.next > self._acked + 1:
+                maker.add(header, region, path)
+        self._acked = receiver.next
         self._ack_due = False
-        if self._heartbeat_due:
-            self._heartbeat_due = False
-            header = HEADER.pack(
-                header_word(HEARTBEAT),
-                path.remote_id,
-                window,
-                sender.next & SEQ_MASK,
-                receiver.next & SEQ_MASK,
-            )
-            maker.add(header, b"", path)
         if self.keep_alive is not None:
             self._heartbeat_at = now + self.keep_alive if sender.idle else None
         if self._drain_wanted and sender.queued_bytes <= _DRAINED_BYTES:
@@ -438,19 +442,12 @@ class UdxStream:
         """The ack that answers a late END, for whoever remembers closed streams for a while."""
         if self.path is None or not self.receiver.ended:
             return None
-        seq, ack = self.sender.next & SEQ_MASK, self.receiver.next & SEQ_MASK
-        header = HEADER.pack(_ACK_WORD, self.path.remote_id, self.receiver.capacity, seq, ack)
-        return Train([header], HEADER_BYTES, self.path)
+        return Train([self._header(_ACK_WORD, self.path, self.receiver.capacity)], HEADER_BYTES, self.path)
 
     def _work_through_acks(self, now: float) -> None:
         sender = self.sender
-        ack, blocks = self._pending_ack, self._pending_blocks
-        self._pending_ack = None
-        if blocks:
-            self._pending_blocks = []
-        assert ack is not None
         ended_before = sender.ended
-        sender.acknowledge(ack, blocks, now)
+        sender.acknowledge(*self._acks.take(sender.next), now)
         if sender.remote_window > 0:
             sender.window_probe_at = None
         if sender.ended and not ended_before:
@@ -459,12 +456,15 @@ class UdxStream:
             self._remote_change_until = None
             self.on_remote_changed()
 
-    def _emit(self, flags: int, seq: int, payload: bytes = b"") -> None:
-        assert self.path is not None
-        receiver = self.receiver
-        header = HEADER.pack(
-            header_word(flags), self.path.remote_id, receiver.window, seq & SEQ_MASK, receiver.next & SEQ_MASK
+    def _header(self, word: int, path: Path, window: int) -> bytes:
+        """The header of a packet that takes no sequence number, or the next and for the last time."""
+        return HEADER.pack(
+            word, path.remote_id, window, self.sender.next & SEQ_MASK, self.receiver.next & SEQ_MASK
         )
+
+    def _emit(self, flags: int, payload: bytes = b"") -> None:
+        assert self.path is not None
+        header = self._header(header_word(flags), self.path, self.receiver.window)
         self._outbox.append(Train([header, payload], HEADER_BYTES + len(payload), self.path))
 
     def deadline(self) -> float | None:
@@ -483,15 +483,15 @@ class UdxStream:
         sender = self.sender
         sender.on_timer(now)
         if sender.timed_out:
-            self._emit(DESTROY, sender.next)
+            self._emit(DESTROY)
             self._close(StreamTimedOut("the other side stopped answering"))
             return
         if sender.window_probe_at is not None and sender.window_probe_at <= now:
             sender.window_probe_at = now + 2 * sender.rtt.rto
-            self._heartbeat_due = True
+            self._emit(HEARTBEAT)
         if self._heartbeat_at is not None and self._heartbeat_at <= now:
             self._heartbeat_at = None
-            self._heartbeat_due = True
+            self._emit(HEARTBEAT)
 
     def _close(self, error: MeadowError | None) -> None:
         self.closed = True
