@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench import feed
+from bench import dht, feed
 
 HERE = Path(__file__).resolve().parent
 OURS, NODE = "ours", "node"
@@ -203,7 +203,9 @@ def show(line: Line) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     names = ["puts", "batches", "reads", "appends", "replicate", "coldpage"]
-    parser.add_argument("questions", nargs="*", choices=[*names, "feed", []], help="which (default: all)")
+    parser.add_argument(
+        "questions", nargs="*", choices=[*names, "dht", "feed", []], help="which (default: all)"
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="a tenth of the records, one round")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
@@ -215,8 +217,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="meadow-bench-") as root:
         bench = Bench(Path(root), 1 if options.quick else options.rounds, 0.1 if options.quick else 1.0)
         print(f"{platform.machine()}, Python {platform.python_version()}, medians of {bench.rounds} rounds")
-        chosen = options.questions or [*names, "feed"]
-        results = [show(line) for name in chosen if name != "feed" for line in getattr(bench, name)()]
+        chosen = options.questions or [*names, "dht", "feed"]
+        results = [show(line) for name in chosen if name in names for line in getattr(bench, name)()]
+        if "dht" in chosen:
+            results += dht.run(bench.rounds, bench.scale)
         if "feed" in chosen:
             results += feed.run(Path(root), bench.rounds, bench.scale)
     if options.json:

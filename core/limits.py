@@ -91,15 +91,21 @@ MAX_SERVER_PUNCHES: Final = 64
 # UDP sockets beside the two of the node. Guessing through a random NAT takes 256 of them (hyperdht 6.34.0).
 MAX_PUNCH_SOCKETS: Final = 512
 
-# Handshakes of strangers a server keeps the answer of, for ten seconds after their end.
-MAX_SERVER_HANDSHAKES: Final = 1_024
+# Handshakes of strangers a server keeps the answer of, for ten seconds after their end; and those whose client has not
+# come yet, each of which holds a stream. The oldest give way: an honest client comes within a second or two.
+MAX_SERVER_HANDSHAKES: Final = 8_192
+MAX_WAITING_HANDSHAKES: Final = 1_024
 
-# New handshakes a node answers in a second, on average and at once; one costs most of a millisecond.
-MAX_HANDSHAKES_PER_SECOND: Final = 100
-MAX_HANDSHAKE_BURST: Final = 200
+# New handshakes a server computes in a second, on average and at once; one costs a third of a millisecond.
+MAX_HANDSHAKES_PER_SECOND: Final = 500
+MAX_HANDSHAKE_BURST: Final = 1_000
 
 # A client's first Noise message: some 250 bytes today, and it came in one datagram.
 MAX_HANDSHAKE_NOISE_BYTES: Final = 2_048
 
 # The name of an extension is kept for each channel, because an empty one means "the same again".
 MAX_EXTENSION_NAME: Final = 256
+
+# A proof file: a lookup in a bee of 2^40 keys takes 23 blocks; a record's block is what makes a file large.
+MAX_EVIDENCE_BYTES: Final = 16 * MIB
+MAX_EVIDENCE_MESSAGES: Final = 1_024

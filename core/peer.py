@@ -32,6 +32,9 @@ from .dht.hyper_commands import PUBLIC_BOOTSTRAP
 from .dht.world import Meeting
 from .encoding.z32 import key_to_id, parse_key
 from .errors import BadArgument, PeerUnreachable
+from .evidence.check import Finding, Version, check_file
+from .evidence.file import Kind, ProofFile, encode_file
+from .evidence.make import prove_conflict, prove_history, prove_lookup, prove_record
 from .hyperbee import Hyperbee
 from .hypercore import Hypercore
 from .net.connection import Connection
@@ -41,21 +44,32 @@ from .net.tcp import TcpCarrier, dial, listen
 from .net.testnet import Testnet
 from .swarm.driver import Joined
 from .swarm.network import Network
-from .swarm.status import NetworkStatus, PeerError, TopicStatus
+from .swarm.status import ConnectionStatus, NetworkStatus, PeerError, TopicStatus
 
 __all__ = [
     "PUBLIC_BOOTSTRAP",
     "Connection",
+    "ConnectionStatus",
+    "Finding",
     "Joined",
+    "Kind",
     "Network",
     "NetworkStatus",
     "Peer",
     "PeerError",
     "PeerUnreachable",
+    "ProofFile",
     "Testnet",
     "TopicStatus",
+    "Version",
+    "check_file",
+    "encode_file",
     "key_to_id",
     "parse_key",
+    "prove_conflict",
+    "prove_history",
+    "prove_lookup",
+    "prove_record",
     "settle_garbage_collector",
 ]
 
@@ -131,11 +145,16 @@ class Peer:
         key: bytes | str | None = None,
         key_encoding: Any = "utf-8",
         value_encoding: Any = "json",
+        joined: bool = True,
         **options: Any,
     ) -> Hyperbee:
-        """The bee called `name` in this store (ours to write), or the one of that `key` (read-only unless ours)."""
+        """The bee called `name` in this store (ours to write), or the one of that `key` (read-only unless ours).
+
+        `joined` False: whoever asks decides when the network is searched for it (`Network.join`).
+        """
         core = self.store.get(name=name) if key is None else self.store.get(key)
-        self._follow(core)
+        if joined:
+            self._follow(core)
         return Hyperbee(core, key_encoding=key_encoding, value_encoding=value_encoding, **options)
 
     # --- who is there -------------------------------------------------------------------------
@@ -237,7 +256,7 @@ class Peer:
             on_close=self._closed,
         )
         if not connection.closed.done():
-            self._connections[connection] = None
+            self._connections.setdefault(connection)  # what waited in its stream may have opened it already
         return connection
 
     # --- connections --------------------------------------------------------------------------

@@ -8,8 +8,9 @@ from jinja2 import Environment
 from sqlalchemy import Connection
 
 import templates
+from core.errors import PeerUnreachable
 from core.peer import Peer
-from feedagg import contact, ingest, jobs, queries, views, web
+from feedagg import contact, ingest, jobs, operator_token, queries, standing, views, web
 from feedagg.database import Database, database_url
 from feedagg.live import Change, Live
 from feedagg.settings import Settings
@@ -25,12 +26,15 @@ class Aggregator:
         self.templates: Environment = templates.environment(
             app_name=settings.site_name, app_tagline="One feed, many bees.", app_home="/"
         )
+        self.templates.globals["permalink"] = views.permalink
         self.live = Live(self._render_news)
         self.ingest = ingest.Ingest(database, self.live, settings)
         self.contact = contact.Contact(database, peer, self.ingest, self.live, settings)
         self.submissions = web.RateLimit(settings.submit_burst, settings.submit_per_hour)
         self.started_at = time.time()
-        self._jobs = jobs.scheduler(self.contact)
+        self.token = operator_token.load(settings.dir)
+        self.standing = standing.Standing(database, self.contact)
+        self._jobs = jobs.scheduler(self.contact, self.standing)
 
     @classmethod
     async def open(cls, settings: Settings) -> Aggregator:
@@ -45,8 +49,22 @@ class Aggregator:
         return cls(settings, database, peer)
 
     async def start(self) -> None:
+        """Go online and begin to follow. Raises `MeadowError` with a sentence when the network cannot be had."""
+        begin = self.settings.dht
+        if begin is not None:
+            await self._go_online(begin)
         await self.contact.start()
         self._jobs.start()
+
+    async def _go_online(self, begin: tuple[str, ...]) -> None:
+        settings = self.settings
+        try:
+            await self.peer.go_online(begin, is_node=settings.dht_node, max_peers=settings.max_peers)
+        except OSError as error:
+            reason = error.strerror or error
+            raise PeerUnreachable(
+                f"No UDP socket can be opened for the DHT: {reason}. Without it: --no-dht."
+            ) from error
 
     async def close(self) -> None:
         """In the reverse order: no new work, no more reading, then the stores."""

@@ -4,50 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
-from sqlalchemy import Connection
 
 from core.errors import MeadowError
 from core.peer import key_to_id, parse_key
-from feedagg import moderation, settings, sources
+from feedagg import operator_token, policy, settings, sources
 from feedagg.addresses import normal
-from feedagg.database import Database, database_url
+from feedagg.commands import moderation
+from feedagg.commands.directory import Directory, db_option
 from feedagg.ingest import now_ms
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Directory:
-    """What every command needs: where the aggregator lives, and its database."""
-
-    path: Path
-    db: str | None
-
-    def change(self, change: Callable[[Connection], T]) -> T:
-        """One change in the database, whether or not the aggregator runs."""
-        with self._database() as database:
-            return database.write_now(change)
-
-    def read(self, query: Callable[[Connection], T]) -> T:
-        with self._database() as database:
-            return database.read_now(query)
-
-    @contextmanager
-    def _database(self) -> Iterator[Database]:
-        self.path.mkdir(parents=True, exist_ok=True)
-        database = Database(database_url(self.path, self.db or os.environ.get("FEEDAGG_DB")))
-        try:
-            yield database
-        finally:
-            database.dispose()
 
 
 class _Group(click.Group):
@@ -58,9 +26,6 @@ class _Group(click.Group):
             return super().invoke(ctx)
         except MeadowError as error:
             raise click.ClickException(str(error)) from error
-
-
-_db_option = click.option("--db", metavar="URL", help="Database URL; the default is SQLite in DIR.")
 
 
 @click.group(cls=_Group)
@@ -84,8 +49,16 @@ def main(context: click.Context, directory: Path) -> None:
     "--web", metavar="HOST:PORT", help="Where pages are served [127.0.0.1:8080]; port 0 is a free one."
 )
 @click.option("--listen", metavar="HOST:PORT", help="Where peers may connect [127.0.0.1:0].")
-@_db_option
-@click.option("--no-dht", is_flag=True, help="Find peers only by the addresses given.")
+@db_option
+@click.option(
+    "--bootstrap",
+    metavar="HOST:PORT,...",
+    help="Nodes of the DHT to begin with, instead of those of the public network.",
+)
+@click.option("--no-dht", is_flag=True, help="Do not use the DHT: find peers only by the addresses given.")
+@click.option(
+    "--dht-node", is_flag=True, help="Store for others in the DHT as soon as this machine is reachable."
+)
 @click.option("--public-url", metavar="URL", help="Our address as readers see it, behind a proxy.")
 @click.option(
     "--peer-addresses",
@@ -95,18 +68,20 @@ def main(context: click.Context, directory: Path) -> None:
 )
 @click.option("--json", "is_json", is_flag=True, help="Print one JSON line when it is ready.")
 @click.pass_obj
-def serve(directory: Path, /, is_json: bool, no_dht: bool, **flags: Any) -> None:
+def serve(directory: Path, /, is_json: bool, no_dht: bool, dht_node: bool, **flags: Any) -> None:
     """Follow the bees and serve the pages, until Ctrl-C or SIGTERM."""
     from feedagg import server
 
-    chosen = settings.load(directory, no_dht=no_dht or None, **flags)
+    if no_dht and (flags["bootstrap"] is not None or dht_node):
+        raise click.UsageError("--no-dht turns off what --bootstrap and --dht-node are about.")
+    chosen = settings.load(directory, no_dht=no_dht or None, dht_node=dht_node or None, **flags)
     asyncio.run(server.serve(chosen, is_json=is_json))
 
 
 @main.command()
 @click.argument("key")
 @click.option("--peer", metavar="HOST:PORT", help="A peer that holds the bee.")
-@_db_option
+@db_option
 @click.option("--json", "is_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def add(directory: Path, key: str, peer: str | None, db: str | None, is_json: bool) -> None:
@@ -114,7 +89,7 @@ def add(directory: Path, key: str, peer: str | None, db: str | None, is_json: bo
     bee = parse_key(key)
     address = None if peer is None else normal(peer)
     is_new = Directory(directory, db).change(
-        lambda connection: sources.add(connection, bee, now_ms(), "command", address)
+        lambda connection: policy.add(connection, bee, now_ms(), address)
     )
     if is_json:
         print(json.dumps({"key": bee.hex(), "id": key_to_id(bee), "new": is_new, "peer": address}))
@@ -122,37 +97,8 @@ def add(directory: Path, key: str, peer: str | None, db: str | None, is_json: bo
         print(f"{'Following' if is_new else 'Already following'} {bee.hex()}")
 
 
-@main.command()
-@click.argument("bee")
-@click.argument("key")
-@click.option("--reason", required=True, help="Shown to readers in place of the record.")
-@_db_option
-@click.pass_obj
-def hide(directory: Path, bee: str, key: str, reason: str, db: str | None) -> None:
-    """Take the record KEY of a BEE off the pages. The author's bee is not touched."""
-    which = parse_key(bee)
-    is_here = Directory(directory, db).change(
-        lambda connection: moderation.hide(connection, which, key.encode(), reason, now_ms())
-    )
-    print(f"Hidden: {key}" if is_here else f"Noted: {key} is not here yet and will be hidden when it comes.")
-
-
-@main.command()
-@click.argument("bee")
-@click.argument("key")
-@_db_option
-@click.pass_obj
-def unhide(directory: Path, bee: str, key: str, db: str | None) -> None:
-    """Show a hidden record again."""
-    which = parse_key(bee)
-    was_hidden = Directory(directory, db).change(
-        lambda connection: moderation.unhide(connection, which, key.encode())
-    )
-    print(f"Shown again: {key}" if was_hidden else f"{key} was not hidden.")
-
-
 @main.command(name="list")
-@_db_option
+@db_option
 @click.option("--json", "is_json", is_flag=True, help="Print one JSON object a line.")
 @click.pass_obj
 def list_(directory: Path, db: str | None, is_json: bool) -> None:
@@ -166,11 +112,26 @@ def list_(directory: Path, db: str | None, is_json: bool) -> None:
                 "indexed": source.cursor,
                 "oldest": source.tail,
                 "error": source.error,
+                "state": source.state,
+                "reason": source.state_reason,
             }
             print(json.dumps(facts))
         else:
             state = "connected" if source.connected else source.error or "waiting"
+            if source.state != sources.FOLLOWING:
+                state = source.state + (f": {source.state_reason}" if source.state_reason else "")
             print(f"{source.key}  {source.cursor}/{source.length}  {state}")
+
+
+@main.command(name="admin-token")
+@click.pass_obj
+def admin_token(directory: Path) -> None:
+    """Print the token that opens the admin pages and the API's writing half. Whoever has it runs this site."""
+    print(operator_token.load(directory).reveal())
+
+
+for command in moderation.COMMANDS:
+    main.add_command(command)
 
 
 if __name__ == "__main__":

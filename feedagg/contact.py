@@ -10,6 +10,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any
 
 from core.errors import BadArgument, MeadowError, PeerUnreachable, RequestTimeout
@@ -18,6 +19,7 @@ from feedagg import sources
 from feedagg.addresses import resolve
 from feedagg.database import Database
 from feedagg.decide import retry_delay
+from feedagg.finding import Finder
 from feedagg.ingest import Followed, Ingest, now_ms
 from feedagg.live import Live
 from feedagg.settings import Settings
@@ -46,6 +48,7 @@ class Contact:
         self._ingest = ingest
         self._live = live
         self._settings = settings
+        self._finder = Finder(peer)
         self._by_address: dict[tuple[str, int], Connection] = {}
         self._dialling: dict[tuple[str, int], asyncio.Task[Connection]] = {}
         self._visits: dict[bytes, asyncio.Task[None]] = {}
@@ -53,6 +56,7 @@ class Contact:
         self._chores: set[asyncio.Task[None]] = set()
         self._connected: set[bytes] = set()
         self._looks_again = False
+        self._closing = False
 
     @property
     def owner(self) -> str:
@@ -65,10 +69,12 @@ class Contact:
         after = b""
         while some := await self._database.read(sources.listing, OPENED_AT_ONCE, after):
             for source in some:
-                self.open(source)
+                if source.state == sources.FOLLOWING:
+                    self.open(source)
             after = some[-1].bee
 
     async def close(self) -> None:
+        self._closing = True
         tasks = [*self._visits.values(), *self._dialling.values(), *self._chores]
         for task in tasks:
             task.cancel()
@@ -103,7 +109,9 @@ class Contact:
         known = self._ingest.followed.get(source.bee)
         if known is not None:
             return known
-        bee = self._peer.bee(key=source.bee, key_encoding="binary", value_encoding="binary", extension=False)
+        bee = self._peer.bee(
+            key=source.bee, key_encoding="binary", value_encoding="binary", extension=False, joined=False
+        )
         followed = self._ingest.follow(source.bee, bee, source.position)
 
         def peer_added(*_: object) -> None:
@@ -114,13 +122,30 @@ class Contact:
         followed.listen("conflict", lambda *_: self._chore(self._conflicted(source.bee)))
         return followed
 
+    def is_open(self, key: bytes) -> bool:
+        """Whether the bee is followed in this process."""
+        return key in self._ingest.followed or key in self._visits
+
+    async def drop(self, key: bytes) -> None:
+        """Stop looking for a bee and reading it: its standing changed."""
+        visit = self._visits.get(key)
+        if visit is not None:
+            visit.cancel()
+            await asyncio.gather(visit, return_exceptions=True)
+        self._connected.discard(key)
+        self._finder.leave(key)
+        await self._ingest.drop(key)
+        self._live.changed(key)
+
     # --- one source -------------------------------------------------------------------------------
 
     async def _visit(self, source: Source) -> None:
         try:
             followed = self.open(source)
             address = None
-            if not followed.bee.core.peers:
+            if followed.bee.core.peers:
+                self._finder.join(followed.bee)
+            else:
                 address = await self._find(source, followed)
             await self._learn_length(followed)
             await self._reached(followed, address)
@@ -139,14 +164,35 @@ class Contact:
             if event is not None:
                 event.set()
 
-    async def _find(self, source: Source, followed: Followed) -> str:
-        """Dial the addresses known until one has the bee; returns it. Raises with a sentence for people."""
+    async def _find(self, source: Source, followed: Followed) -> str | None:
+        """Look for a peer that has the bee, at the addresses known and in the DHT at once: the first one found counts.
+
+        Returns the address if it was one. Raises `PeerUnreachable` with a sentence for people.
+        """
         hints = await self._database.read(sources.hints_of, source.bee)
-        if not hints:
+        ways: list[Coroutine[Any, Any, str | None]] = []
+        if hints:
+            ways.append(self._find_at(hints, followed))
+        if self._finder.is_on:
+            ways.append(self._finder.find(followed.bee))
+        if not ways:
             raise PeerUnreachable(
-                "No peer that has this bee is connected, and no address is known. Submit the key again with "
-                "the address of a peer that holds it (host:port), or let that peer connect to this one."
+                "No peer that has this bee is connected, no address is known, and the DHT is off here. Submit the key "
+                "again with the address of a peer that holds it (host:port), or let that peer connect to this one."
             )
+        tasks = [asyncio.create_task(way) for way in ways]
+        try:
+            for ended in asyncio.as_completed(tasks):
+                with suppress(BadArgument, PeerUnreachable):
+                    return await ended
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        raise PeerUnreachable(" ".join(str(task.exception()) for task in tasks))
+
+    async def _find_at(self, hints: list[sources.Hint], followed: Followed) -> str:
+        """Dial the addresses one after the other until one has the bee; returns it."""
         problem: Exception | None = None
         for hint in hints:
             try:
@@ -170,10 +216,21 @@ class Contact:
             return known
         task = self._dialling.get(place)
         if task is None:
-            dial = self._peer.connect(*place, timeout=self._settings.connect_seconds)
-            task = self._dialling[place] = asyncio.create_task(dial, name=f"dial {place[0]}:{place[1]}")
+            task = self._dialling[place] = asyncio.create_task(
+                self._connect(place), name=f"dial {place[0]}:{place[1]}"
+            )
             task.add_done_callback(lambda _: self._dialling.pop(place, None))
-        connection = await asyncio.shield(task)
+        return await asyncio.shield(task)
+
+    async def _connect(self, place: tuple[str, int]) -> Connection:
+        """Dial. Whoever is found there may be connected already, by way of the DHT: one connection is enough."""
+        connection = await self._peer.connect(*place, timeout=self._settings.connect_seconds)
+        key = connection.remote_public_key
+        for other in self._peer.connections:
+            if other is not connection and other.remote_public_key == key and other.how != "tcp":
+                connection.close()
+                connection = other
+                break
         self._by_address[place] = connection
         return connection
 
@@ -245,7 +302,8 @@ class Contact:
             place: known for place, known in self._by_address.items() if not known.closed.done()
         }
         followed = self._ingest.followed
-        gone = [key for key in self._connected - self._visits.keys() if not followed[key].bee.core.peers]
+        known = self._connected & followed.keys()
+        gone = [key for key in known - self._visits.keys() if not followed[key].bee.core.peers]
         if not gone:
             return
         self._connected.difference_update(gone)
@@ -255,7 +313,10 @@ class Contact:
             self._live.changed(key)
 
     def _chore(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run `work` in the background, held until it is done."""
+        """Run `work` in the background, held until it is done; none begins once this is being closed."""
+        if self._closing:
+            work.close()
+            return
         task = asyncio.create_task(work)
         self._chores.add(task)
         task.add_done_callback(self._chores.discard)

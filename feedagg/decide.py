@@ -17,7 +17,7 @@ from enum import IntEnum
 from hashlib import blake2b
 from typing import Final, NamedTuple, TypedDict
 
-from core.records import Post, Record, Rejected, Watch, film_refs, parse_record
+from core.records import Post, Reaction, Record, Rejected, Watch, film_refs, parse_record
 from core.records.bounds import MAX_KEY_BYTES
 
 SKEW_MS: Final = 2 * 60 * 1000
@@ -77,6 +77,8 @@ class Row(TypedDict):
     film: str | None
     film_title: str | None
     rating: int | None
+    target: bytes | None
+    label: str | None
 
 
 def newest(operations: Iterable[Operation]) -> dict[bytes, Operation]:
@@ -119,6 +121,7 @@ def _row(operation: Operation, now: int) -> Row:
         row["status"] = int(Status.SHOWN)
         _place(row, record, now)
         _name_film(row, record)
+    row["target"], row["label"] = _aim(record)
     return row
 
 
@@ -139,6 +142,8 @@ def _bare_row(operation: Operation, now: int) -> Row:
         film=None,
         film_title=None,
         rating=None,
+        target=None,
+        label=None,
     )
 
 
@@ -168,6 +173,26 @@ def _name_film(row: Row, record: Record) -> None:
         row["film"], row["film_title"] = names[0], names[-1]
     if isinstance(record, Watch):
         row["rating"] = record.rating
+
+
+def target_of(bee: bytes, key: bytes) -> bytes:
+    """A record's name of fixed length (16 bytes), by which replies and reactions point to it."""
+    return blake2b(bee + stored_key(key), digest_size=16).digest()
+
+
+def _aim(record: Record) -> tuple[bytes | None, str | None]:
+    """What a record belongs to: the root a reply answers, or what is reacted to and how."""
+    if isinstance(record, Post) and record.root is not None:
+        return target_of(bytes.fromhex(record.root.bee), record.root.key.encode()), None
+    if isinstance(record, Reaction):
+        return target_of(bytes.fromhex(record.subject.bee), record.subject.key.encode()), record.reaction
+    return None, None
+
+
+def aim(key: bytes, value: bytes) -> tuple[bytes | None, str | None]:
+    """The same for a record as it is stored; (None, None) for what is no record."""
+    record = parse_record(key, value)
+    return (None, None) if isinstance(record, Rejected) else _aim(record)
 
 
 # --- which stretch of the log comes next ----------------------------------------------------------

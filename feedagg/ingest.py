@@ -133,6 +133,17 @@ class Ingest:
         if followed.task is None:
             followed.task = asyncio.create_task(self._work(followed), name=f"ingest {key.hex()[:8]}")
 
+    async def drop(self, key: bytes) -> None:
+        """Stop following one bee. Its blocks stay, and its rows stand where the last stretch left them."""
+        followed = self._followed.pop(key, None)
+        if followed is None:
+            return
+        followed.stop_listening()
+        if followed.task is not None:
+            followed.task.cancel()
+            await asyncio.gather(followed.task, return_exceptions=True)
+        await followed.bee.close()
+
     async def close(self) -> None:
         """Stop following; what is being written is finished by the database."""
         tasks = [followed.task for followed in self._followed.values() if followed.task is not None]

@@ -16,6 +16,7 @@ def of(settings: Settings) -> dict[str, int]:
         "backfillBlocksPerSecond": settings.backfill_per_second,
         "addressesPerBee": MAX_HINTS,
         "bees": settings.max_sources,
+        "beesPerSubmitter": settings.max_per_submitter,
         "submissionsAtOnce": settings.submit_burst,
         "submissionsPerHour": settings.submit_per_hour,
     }
@@ -37,6 +38,7 @@ MEANINGS = {
     "backfillBlocksPerSecond": "older blocks read in a second, all bees together",
     "addressesPerBee": "addresses kept for one bee",
     "bees": "bees followed at most",
+    "beesPerSubmitter": "bees given by one address",
     "submissionsAtOnce": "keys submitted from one address at once",
     "submissionsPerHour": "keys submitted from one address in an hour after that",
 }

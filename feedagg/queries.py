@@ -1,6 +1,6 @@
 """What the pages ask: one page of a feed, one record, one film, one bee's receipt. Reads only.
 
-Pages are cut by keyset, never by offset: a cursor is the place of the last item, (sort_at, bee, key), so two
+Pages are cut by keyset, never by offset: a cursor is the place of the last item, (sort_at, id), so two
 records of one millisecond are neither lost nor shown twice, and page 1,000 costs what page 1 costs.
 """
 
@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Select, func, literal_column, select, tuple_
@@ -22,20 +23,45 @@ PROFILE_KEY: Final = b"profile/self"
 MAX_SAME_FILM: Final = 8
 """Other names under which a film's page looks: enough for honest claims, few enough for hostile ones."""
 
-_ORDER = (records.c.sort_at, records.c.bee, records.c.key)
 _KEPT = records.c.status == literal_column(str(int(Status.KEPT)))
 
 
+class Order(StrEnum):
+    """What comes first: the newest by its date, or what came here last."""
+
+    DATE = "date"
+    ARRIVAL = "arrival"
+
+    @classmethod
+    def parse(cls, text: str | None) -> Order:
+        """As a request names it; by date when it names none."""
+        return cls.ARRIVAL if text == cls.ARRIVAL else cls.DATE
+
+    @property
+    def columns(self) -> tuple[Any, ...]:
+        return (records.c.sort_at, records.c.id) if self is Order.DATE else (records.c.id,)
+
+    def key(self, place: Place) -> tuple[int, ...]:
+        return tuple(place) if self is Order.DATE else (place.id,)
+
+    def beyond(self, place: Place, *, newer: bool = False) -> ColumnElement[bool]:
+        """The rows behind `place` (older), or before it."""
+        columns, key = tuple_(*self.columns), tuple_(*self.key(place))
+        return columns > key if newer else columns < key
+
+    def sorting(self, *, oldest_first: bool = False) -> list[Any]:
+        return [column if oldest_first else column.desc() for column in self.columns]
+
+
 class Place(NamedTuple):
-    """Where an item stands in the order of the feed."""
+    """Where an item stands: its date in the feed, and its number among those of one millisecond."""
 
     sort_at: int
-    bee: bytes
-    key: bytes
+    id: int
 
     def token(self) -> str:
         """The place as URL-safe text."""
-        packed = self.sort_at.to_bytes(8, "big", signed=True) + self.bee + self.key
+        packed = b"".join(number.to_bytes(8, "big", signed=True) for number in self)
         return base64.urlsafe_b64encode(packed).decode().rstrip("=")
 
     @classmethod
@@ -45,15 +71,16 @@ class Place(NamedTuple):
             packed = base64.b64decode((token or "") + "=" * (-len(token or "") % 4), b"-_", validate=True)
         except (binascii.Error, ValueError):
             return None
-        if len(packed) < 40 or len(packed) > 2000:
+        if len(packed) != 16:
             return None
-        return cls(int.from_bytes(packed[:8], "big", signed=True), packed[8:40], packed[40:])
+        return cls(*(int.from_bytes(part, "big", signed=True) for part in (packed[:8], packed[8:])))
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
     """A row of `records` as pages need it."""
 
+    id: int
     bee: bytes
     key: bytes
     seq: int
@@ -69,7 +96,7 @@ class Item:
 
     @property
     def place(self) -> Place:
-        return Place(self.sort_at, self.bee, self.key)
+        return Place(self.sort_at, self.id)
 
 
 _ITEM = [records.c[name] for name in Item.__slots__]
@@ -77,18 +104,32 @@ _ITEM = [records.c[name] for name in Item.__slots__]
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Items, newest first, and whether there are more on either side."""
+    """Items, newest first, and whether there are more on either side.
+
+    `resume`: where the older ones begin, if not at the last item (a search that has looked far enough for one page).
+    """
 
     items: list[Item]
     has_newer: bool = False
     has_older: bool = False
+    resume: Place | None = None
+
+    @property
+    def end(self) -> Place | None:
+        """The place before which the next page begins."""
+        return self.resume or (self.items[-1].place if self.items else None)
 
 
 def feed(
-    connection: Connection, *, before: Place | None = None, after: Place | None = None, size: int = PAGE
+    connection: Connection,
+    *,
+    before: Place | None = None,
+    after: Place | None = None,
+    size: int = PAGE,
+    order: Order = Order.DATE,
 ) -> Page:
     """A page of the merged feed: what is older than `before`, or newer than `after`, or the newest."""
-    return _page(connection, IN_FEED, before, after, size)
+    return page_of(connection, IN_FEED, before, after, size, order)
 
 
 def of_bee(
@@ -100,19 +141,26 @@ def of_bee(
     size: int = PAGE,
 ) -> Page:
     """The same of one bee, imports included."""
-    return _page(connection, LISTED & (records.c.bee == bee), before, after, size)
+    return page_of(connection, LISTED & (records.c.bee == bee), before, after, size)
 
 
-def _page(
-    connection: Connection, where: ColumnElement[bool], before: Place | None, after: Place | None, size: int
+def page_of(
+    connection: Connection,
+    where: ColumnElement[bool],
+    before: Place | None,
+    after: Place | None,
+    size: int = PAGE,
+    order: Order = Order.DATE,
 ) -> Page:
+    """The rows for which `where` holds, cut at a place."""
     query = select(*_ITEM).where(where).limit(size + 1)
     if after is not None and before is None:
-        found = _items(connection, query.where(tuple_(*_ORDER) > tuple_(*after)).order_by(*_ORDER))
+        query = query.where(order.beyond(after, newer=True))
+        found = _items(connection, query.order_by(*order.sorting(oldest_first=True)))
         return Page(found[:size][::-1], has_newer=len(found) > size, has_older=True)
     if before is not None:
-        query = query.where(tuple_(*_ORDER) < tuple_(*before))
-    found = _items(connection, query.order_by(*(column.desc() for column in _ORDER)))
+        query = query.where(order.beyond(before))
+    found = _items(connection, query.order_by(*order.sorting()))
     return Page(found[:size], has_newer=before is not None, has_older=len(found) > size)
 
 
@@ -124,6 +172,12 @@ def record(connection: Connection, bee: bytes, key: bytes) -> Item | None:
     """The row of one record, whatever its status."""
     found = _items(connection, select(*_ITEM).where(records.c.bee == bee, records.c.key == key))
     return found[0] if found else None
+
+
+def by_ids(connection: Connection, ids: Sequence[int]) -> list[Item]:
+    """The rows of these numbers, in their order."""
+    found = {item.id: item for item in _items(connection, select(*_ITEM).where(records.c.id.in_(ids)))}
+    return [found[number] for number in ids if number in found]
 
 
 def some(connection: Connection, bee: bytes, keys: Iterable[bytes]) -> list[Item]:
@@ -163,9 +217,9 @@ def film(
 ) -> Film:
     """All that is said about the film called `name` (`tmdb:N`, ..., `t:<slug>:<year>`)."""
     about = ABOUT_FILM & _same_film(connection, name)
-    page = _page(connection, about, before, after, PAGE)
+    page = page_of(connection, about, before, after)
     newest_first = func.row_number().over(
-        partition_by=records.c.bee, order_by=(records.c.sort_at.desc(), records.c.key.desc())
+        partition_by=records.c.bee, order_by=(records.c.sort_at.desc(), records.c.id.desc())
     )
     rated = (
         select(records.c.rating, newest_first.label("nth"))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from core.records import Reason
 from feedagg.decide import BROKEN_REASON
 from feedagg.queries import Tally
-from feedagg.sources import Source
+from feedagg.sources import FOLLOWING, Source
 
 MEANINGS = {str(reason): reason.meaning for reason in Reason} | {
     BROKEN_REASON: "The block is no operation of a bee."
@@ -28,7 +28,7 @@ class Receipt:
     """What was read of a bee. Lengths count blocks; block 0 is the bee's header, so a bee of n operations has
     n + 1.
 
-    `state`: following, empty, waiting (not reached yet), unreachable.
+    `state`: following, empty, waiting (not reached yet), unreachable; or the standing: pending, paused, refused.
     """
 
     source: Source
@@ -41,7 +41,9 @@ class Receipt:
 
 def receipt(source: Source, tally: Tally) -> Receipt:
     """What can be said about a source and its rows."""
-    if source.connected:
+    if source.state != FOLLOWING:
+        state = source.state
+    elif source.connected:
         state = "following" if source.length > 1 or source.cursor > 0 else "empty"
     else:
         state = "unreachable" if source.attempts > 0 else "waiting"

@@ -7,7 +7,7 @@ from starlette.staticfiles import StaticFiles
 
 import templates
 from feedagg import api
-from feedagg.pages import about, bee, bees, feed, film, record, stream, submit
+from feedagg.pages import about, bee, bees, decisions, feed, film, record, stream, submit
 
 ROUTES = [
     Route("/", feed.show, name="feed"),
@@ -17,6 +17,7 @@ ROUTES = [
     Route("/film/{name:path}", film.show, name="film"),
     Route("/submit", submit.show, methods=["GET"], name="submit"),
     Route("/submit", submit.send, methods=["POST"]),
+    Route("/decisions", decisions.show, name="decisions"),
     Route("/about", about.show, name="about"),
     Route("/live", stream.show, name="live"),
     Route("/feed.json", api.feed, name="feed.json"),

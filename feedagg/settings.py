@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, get_type_hints
 
 from core.errors import BadArgument
+from core.peer import PUBLIC_BOOTSTRAP
 
 LOOPBACK_HOSTS: Final = ("127.0.0.1", "::1", "localhost")
 
@@ -24,6 +25,11 @@ class Settings:
     listen: str = "127.0.0.1:0"  # where peers may connect to us
     db: str | None = None  # a database URL; None: SQLite in `dir`
     no_dht: bool = False  # find peers only by the addresses given
+    bootstrap: str | None = (
+        None  # nodes of the DHT to begin with, "host:port,..."; None: the public network's
+    )
+    dht_node: bool = False  # store for others in the DHT as soon as this machine is reachable
+    max_peers: int = 1_024  # peers connected at most that were found in the DHT
     public_url: str | None = None  # our address as readers see it, for links in feeds behind a proxy
     site_name: str = "Meadow"
 
@@ -36,6 +42,7 @@ class Settings:
     trust_proxy: bool = (
         False  # take the submitter's address from X-Forwarded-For; only behind a proxy of yours
     )
+    max_per_submitter: int = 1_000  # bees that one address may give
     max_sources: int = 10_000  # bees followed at most; later ones are refused with a sentence
 
     connect_seconds: float = 10.0
@@ -43,6 +50,15 @@ class Settings:
     tries_at_once: int = 64
     slice_blocks: int = 512  # blocks of one bee per turn, so that a busy bee makes nobody wait
     backfill_per_second: int = 20_000  # blocks of history read in a second, all bees together
+
+    @property
+    def dht(self) -> tuple[str, ...] | None:
+        """The nodes to begin with; None: no DHT."""
+        if self.no_dht:
+            return None
+        if self.bootstrap is None:
+            return PUBLIC_BOOTSTRAP
+        return tuple(filter(None, map(str.strip, self.bootstrap.split(","))))
 
     @property
     def web_is_local(self) -> bool:

@@ -18,6 +18,14 @@ from feedagg.store import insert
 from feedagg.tables import bucket_of, hints, sources
 
 LEASE_MS: Final = 90_000
+
+FOLLOWING: Final = "following"
+PENDING: Final = "pending"
+PAUSED: Final = "paused"
+REFUSED: Final = "refused"
+STATES: Final = (FOLLOWING, PENDING, PAUSED, REFUSED)
+"""The standing of a bee. Only a bee that is followed is looked for and read; a refused one is not shown either."""
+
 MAX_HINTS: Final = 4
 """Addresses kept for one bee; beyond it the stranger's that never worked goes first."""
 
@@ -42,6 +50,16 @@ class Source:
     next_at: int
     lease_owner: str | None
     lease_until: int | None
+    state: str
+    state_at: int
+    state_reason: str | None
+    submitter: str | None
+    trusted: bool
+    hour: int
+    hour_operations: int
+    day: int
+    day_operations: int
+    waits_until: int | None
 
     @property
     def position(self) -> Position:
@@ -65,17 +83,28 @@ def _is(bee: bytes) -> Any:
     return and_(sources.c.bucket == bucket_of(bee), sources.c.bee == bee)
 
 
-def add(connection: Connection, bee: bytes, now: int, by: str, address: str | None = None) -> bool:
-    """Follow a bee; True if it was not followed yet. Adding it again tries it again at once.
+def add(
+    connection: Connection,
+    bee: bytes,
+    now: int,
+    by: str,
+    address: str | None = None,
+    *,
+    state: str = FOLLOWING,
+    submitter: str | None = None,
+) -> bool:
+    """Keep a bee as a source; True if it was none yet. Adding it again tries it again at once.
 
-    `by` is `"web"` (a stranger's word) or `"command"` (the operator's, whose address is trusted).
+    `by` is `"web"` (a stranger's word) or `"command"` (the operator's, whose address and bee are trusted).
+    Whether it may be added, and the decision, are `policy.py`'s.
     """
     row = {
         "bucket": bucket_of(bee), "bee": bee, "added_at": now, "added_by": by, "fork": 0, "length": 0,
-        "cursor": 0, "tail": 0, "connected": False, "attempts": 0, "next_at": now,
+        "cursor": 0, "tail": 0, "connected": False, "attempts": 0, "next_at": now, "state": state,
+        "state_at": now, "submitter": submitter, "trusted": by == "command",
     }  # fmt: skip
-    added = connection.execute(insert(connection, sources).values(row).on_conflict_do_nothing())
-    is_new = added.rowcount == 1
+    new = insert(connection, sources).values(row).on_conflict_do_nothing().returning(sources.c.bee)
+    is_new = connection.execute(new).first() is not None
     if address is not None:
         _add_hint(connection, bee, now, address, trusted=by == "command")
     if not is_new:
@@ -123,9 +152,53 @@ def counts(connection: Connection) -> dict[str, int]:
         func.count(),
         func.count().filter(sources.c.connected),
         func.count().filter(failing),
-    )
+    ).where(sources.c.state == FOLLOWING)
     followed, connected, unreachable = connection.execute(query).one()
     return {"followed": followed, "connected": connected, "unreachable": unreachable}
+
+
+def of_state(connection: Connection, state: str, limit: int, after: bytes = b"") -> list[Source]:
+    """Sources of one standing by key, from `after` on."""
+    query = select(sources).where(sources.c.state == state, sources.c.bee > after)
+    return [Source(*row) for row in connection.execute(query.order_by(sources.c.bee).limit(limit))]
+
+
+def by_state(connection: Connection) -> dict[str, int]:
+    """How many bees have each standing."""
+    query = select(sources.c.state, func.count()).group_by(sources.c.state)
+    found = {str(state): int(number) for state, number in connection.execute(query)}
+    return {state: found.get(state, 0) for state in STATES}
+
+
+def submitted_by(connection: Connection, submitter: str) -> int:
+    """How many of the sources this submitter gave."""
+    return connection.execute(select(func.count()).where(sources.c.submitter == submitter)).scalar_one()
+
+
+def stand(connection: Connection, bee: bytes, now: int, state: str, reason: str | None) -> None:
+    """Change the standing of a bee. What stops being followed gives up its claim; what is followed is due."""
+    values: dict[str, Any] = {"state": state, "state_at": now, "state_reason": reason, "next_at": now}
+    if state != FOLLOWING:
+        values |= {"connected": False, "lease_owner": None, "lease_until": None, "waits_until": None}
+    connection.execute(update(sources).where(_is(bee)).values(values))
+
+
+def stopped_since(connection: Connection, since: int) -> list[bytes]:
+    """Bees that stopped being followed at or after `since`."""
+    states = [state for state in STATES if state != FOLLOWING]
+    query = select(sources.c.bee).where(sources.c.state.in_(states), sources.c.state_at >= since)
+    return list(connection.execute(query).scalars())
+
+
+def retry(connection: Connection, bee: bytes, now: int) -> None:
+    """Try it now, whatever the pause after failures."""
+    due = {"next_at": now, "lease_owner": None, "lease_until": None}
+    connection.execute(update(sources).where(_is(bee), ~sources.c.connected).values(due))
+
+
+def trust(connection: Connection, bee: bytes, *, is_trusted: bool) -> None:
+    """Free a bee from the quota of new ones, or bind it again."""
+    connection.execute(update(sources).where(_is(bee)).values(trusted=is_trusted, waits_until=None))
 
 
 # --- the claim ----------------------------------------------------------------------------------
@@ -134,7 +207,8 @@ def counts(connection: Connection) -> dict[str, int]:
 def claim(connection: Connection, owner: str, now: int, limit: int) -> list[Source]:
     """Lease at most `limit` due sources, the longest due first."""
     free = or_(sources.c.lease_until.is_(None), sources.c.lease_until < now, sources.c.lease_owner == owner)
-    due = select(sources.c.bucket, sources.c.bee).where(sources.c.next_at <= now, free)
+    wanted = (sources.c.next_at <= now, sources.c.state == FOLLOWING)
+    due = select(sources.c.bucket, sources.c.bee).where(*wanted, free)
     due = due.order_by(sources.c.next_at).limit(limit).with_for_update(skip_locked=True)
     keys = connection.execute(due).all()
     if not keys:
@@ -156,7 +230,7 @@ def contacted(
         "attempts": 0, "error": None, "next_at": next_at, "lease_owner": owner,
         "lease_until": next_at + LEASE_MS, "length": length,
     }  # fmt: skip
-    connection.execute(update(sources).where(_is(bee)).values(reached))
+    connection.execute(update(sources).where(_is(bee), sources.c.state == FOLLOWING).values(reached))
     if address is not None:
         here = (hints.c.bee == bee, hints.c.address == address)
         connection.execute(update(hints).where(*here).values(last_ok=now))

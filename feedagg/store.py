@@ -19,11 +19,11 @@ from feedagg.tables import bucket_of, hidden, records, sources
 
 _REPLACED = (
     "seq", "status", "kind", "reason", "value", "created_at", "date_flag", "in_feed", "film", "film_title",
-    "rating",
+    "rating", "target", "label",
 )  # fmt: skip
 _STALE = {
     "status": int(Status.STALE), "seq": -1, "kind": None, "reason": None, "value": None, "film": None,
-    "film_title": None, "rating": None,
+    "film_title": None, "rating": None, "target": None, "label": None,
 }  # fmt: skip
 
 

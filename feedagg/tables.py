@@ -1,9 +1,10 @@
-"""The tables. Two of them are decisions of people (`sources`, `hidden`); the rest can be made again from the
-bees.
+"""The tables. `records` can be made again from the bees; the others hold what people decided, said and gave
+(`sources`, `hints`, `hidden`, `choices`, `decisions`, `reports`, `appeals`) and what is still to do (`purges`).
 
 Keys of bees and of records are bytes, not text: a record's key may hold any byte, and bytes sort alike in
 SQLite and in PostgreSQL, whatever its collation. Times are milliseconds since 1970. Whoever changes this file
-adds a migration; a test compares the two.
+adds a migration; a test compares the two. The index of words is made by migration 0002 alone, because it has no
+common form: FTS5's table `words` and its triggers, or PostgreSQL's GIN index `records_words`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     Index,
+    Integer,
     LargeBinary,
     MetaData,
     SmallInteger,
@@ -23,6 +25,7 @@ from sqlalchemy import (
     Text,
     false,
     literal_column,
+    text,
 )
 
 from feedagg.decide import Status
@@ -57,8 +60,22 @@ sources = Table(
     Column("next_at", BigInteger, nullable=False),
     Column("lease_owner", String(64)),
     Column("lease_until", BigInteger),
+    # Standing: 'following', 'pending' (waits for approval), 'paused', 'refused'; since when, and why
+    Column("state", String(12), nullable=False, server_default="following"),
+    Column("state_at", BigInteger, nullable=False, server_default="0"),
+    Column("state_reason", Text),
+    Column("submitter", String(32)),  # who gave it, as a keyed hash of their address; None for the operator
+    # The quota (quotas.py): what was read of it in the running hour and day, and until when the rest waits
+    Column("trusted", Boolean, nullable=False, default=False, server_default=false()),  # no quota
+    Column("hour", BigInteger, nullable=False, default=0, server_default="0"),
+    Column("hour_operations", Integer, nullable=False, default=0, server_default="0"),
+    Column("day", BigInteger, nullable=False, default=0, server_default="0"),
+    Column("day_operations", Integer, nullable=False, default=0, server_default="0"),
+    Column("waits_until", BigInteger),
 )
 Index("sources_due", sources.c.next_at)
+Index("sources_state", sources.c.state, sources.c.state_at)
+Index("sources_submitter", sources.c.submitter)
 Index("sources_by_bee", sources.c.bee, unique=True)
 
 hints = Table(
@@ -76,8 +93,10 @@ hints = Table(
 records = Table(
     "records",
     metadata,
-    Column("bee", LargeBinary(32), primary_key=True),
-    Column("key", LargeBinary, primary_key=True),
+    # The order of arrival here, and the name under which the indexes know a record.
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("bee", LargeBinary(32), nullable=False),
+    Column("key", LargeBinary, nullable=False),
     Column(
         "seq", BigInteger, nullable=False
     ),  # block number of the operation this row comes from; the greatest wins
@@ -94,23 +113,28 @@ records = Table(
     Column("film_title", Text),  # t:<slug>:<year>, where films without ids meet
     Column("rating", SmallInteger),
     Column("hidden", Boolean, nullable=False, default=False, server_default=false()),
+    Column(
+        "target", LargeBinary(16)
+    ),  # the root that a reply answers, or what a reaction is to (decide.target_of)
+    Column("label", String(32)),  # the reaction
 )
+Index("records_key", records.c.bee, records.c.key, unique=True)
 # Literals, not parameters: a planner uses a partial index only where it sees the condition itself.
 LISTED = (records.c.status == literal_column(str(int(Status.SHOWN)))) & ~records.c.hidden
-_order = (records.c.sort_at, records.c.bee, records.c.key)
+_order = (records.c.sort_at, records.c.id)
 IN_FEED = LISTED & records.c.in_feed
 Index("records_feed", *_order, sqlite_where=IN_FEED, postgresql_where=IN_FEED)
-Index(
-    "records_bee",
-    records.c.bee,
-    records.c.sort_at,
-    records.c.key,
-    sqlite_where=LISTED,
-    postgresql_where=LISTED,
-)
+Index("records_arrival", records.c.id, sqlite_where=IN_FEED, postgresql_where=IN_FEED)
+Index("records_bee", records.c.bee, *_order, sqlite_where=LISTED, postgresql_where=LISTED)
 ABOUT_FILM = LISTED & records.c.film.is_not(None)
 Index("records_film", records.c.film, *_order, sqlite_where=ABOUT_FILM, postgresql_where=ABOUT_FILM)
 Index("records_title", records.c.film_title, *_order, sqlite_where=ABOUT_FILM, postgresql_where=ABOUT_FILM)
+AIMED = (
+    (records.c.status < literal_column("2")) & ~records.c.hidden & records.c.target.is_not(None)
+)  # replies and reactions
+Index(
+    "records_target", records.c.target, records.c.label, *_order, sqlite_where=AIMED, postgresql_where=AIMED
+)
 SKIPPED = records.c.status == literal_column(str(int(Status.SKIPPED)))
 Index("records_skipped", records.c.bee, records.c.reason, sqlite_where=SKIPPED, postgresql_where=SKIPPED)
 
@@ -121,6 +145,74 @@ hidden = Table(
     Column("key", LargeBinary, primary_key=True),
     Column("reason", Text, nullable=False),
     Column("hidden_at", BigInteger, nullable=False),
+)
+
+# --- what people decide and say -----------------------------------------------------------------
+
+_number = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up by itself only in an INTEGER
+
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("id", _number, primary_key=True, autoincrement=True),
+    Column("at", BigInteger, nullable=False),
+    Column("by", String(16), nullable=False),  # 'operator' or 'rule'
+    Column("action", String(24), nullable=False),  # decisions.Action
+    Column("bee", LargeBinary(32)),
+    Column("key", LargeBinary),
+    Column("reason", Text),
+    Column("told", BigInteger),  # its block in the aggregator's own log, None until it is there
+)
+Index("decisions_bee", decisions.c.bee, decisions.c.id)
+UNTOLD = decisions.c.told.is_(None)
+Index("decisions_untold", decisions.c.id, sqlite_where=UNTOLD, postgresql_where=UNTOLD)
+
+choices = Table(  # what the operator chose while it runs: the policy
+    "choices",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("value", Text, nullable=False),
+    Column("chosen_at", BigInteger, nullable=False),
+)
+
+reports = Table(
+    "reports",
+    metadata,
+    Column("id", _number, primary_key=True, autoincrement=True),
+    Column("bee", LargeBinary(32), nullable=False),
+    Column("key", LargeBinary, nullable=False),
+    Column("reason", String(16), nullable=False),  # reports.REASONS
+    Column("words", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("reporter", String(32), nullable=False),  # a keyed hash of an address: one report of a record each
+    Column("state", String(12), nullable=False),  # 'open', 'upheld', 'dismissed'
+    Column("decision", BigInteger),
+)
+_OPEN = text("state = 'open'")
+Index("reports_open", reports.c.at, reports.c.id, sqlite_where=_OPEN, postgresql_where=_OPEN)
+Index("reports_record", reports.c.bee, reports.c.key, reports.c.reporter, unique=True)
+
+appeals = Table(
+    "appeals",
+    metadata,
+    Column("id", _number, primary_key=True, autoincrement=True),
+    Column("bee", LargeBinary(32), nullable=False),
+    Column("key", LargeBinary, nullable=False),
+    Column("words", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("state", String(12), nullable=False),  # 'open', 'granted', 'denied'
+    Column("decision", BigInteger),
+)
+Index("appeals_open", appeals.c.at, appeals.c.id, sqlite_where=_OPEN, postgresql_where=_OPEN)
+Index("appeals_record", appeals.c.bee, appeals.c.key)
+
+purges = Table(  # copies to drop: the rows are gone already, the blocks go when the store is open
+    "purges",
+    metadata,
+    Column("id", _number, primary_key=True, autoincrement=True),
+    Column("bee", LargeBinary(32), nullable=False),
+    Column("key", LargeBinary),  # None: the whole bee
+    Column("asked_at", BigInteger, nullable=False),
 )
 
 

@@ -34,13 +34,12 @@ def dht(home: Path) -> Program:
     return Program("The DHT", [str(BIN / "userpeer"), "dht", "--nodes", "6", "--json"], home / "logs/dht.log")
 
 
-def aggregator(home: Path) -> Program:
+def aggregator(home: Path, *, bootstrap: str) -> Program:
     """The aggregator in `home/aggregator`, not yet started."""
     command = [str(BIN / "feedagg"), "--dir", str(home / "aggregator"), "serve"]
+    ports = _addresses(AGGREGATOR_WEB, AGGREGATOR_LISTEN)
     return Program(
-        "The aggregator",
-        command + _addresses(AGGREGATOR_WEB, AGGREGATOR_LISTEN),
-        home / "logs/aggregator.log",
+        "The aggregator", [*command, *ports, "--bootstrap", bootstrap], home / "logs/aggregator.log"
     )
 
 

@@ -22,7 +22,7 @@ async def start(programs: list[Program]) -> tuple[str, str, str]:
     programs.append(network)
     await network.start()
     bootstrap = str(network.ready["bootstrap"])
-    aggregator = meadow.aggregator(meadow.HOME)
+    aggregator = meadow.aggregator(meadow.HOME, bootstrap=bootstrap)
     peer = meadow.peer(meadow.HOME, "peer", "Your peer", bootstrap=bootstrap)
     for program in (aggregator, peer):
         programs.append(program)

@@ -79,8 +79,9 @@ async def submit(url: str, key: str, listening: Address | None) -> Submission:
     import httpx2
 
     form = {"key": key}
-    if listening is not None:
-        form["peer"] = str(_reachable(listening, url))
+    peer = None if listening is None else address_for(listening, url)
+    if peer is not None:
+        form["peer"] = str(peer)
     wants = {"Accept": "application/json"}
     try:
         async with (
@@ -127,8 +128,12 @@ def _object(body: bytes) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _reachable(listening: Address, url: str) -> Address:
-    """The address to tell: when we listen on all interfaces, the one that faces the aggregator."""
+def address_for(listening: Address, url: str) -> Address | None:
+    """The address to tell: when we listen on all interfaces, the one that faces the aggregator. None when we listen on
+    this machine only and the aggregator is elsewhere: it finds us by our key.
+    """
+    if listening.is_loopback and not Address(urlsplit(url).hostname or "", 0).is_loopback:
+        return None
     if listening.host not in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
         return listening
     parts = urlsplit(url)

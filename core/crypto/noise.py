@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Sequence
+from copy import copy
 from typing import Final, Literal, TypeAlias
 
 from nacl import bindings
@@ -157,6 +158,12 @@ class NoiseHandshake:
             raise BadArgument("the initiator of IK, and nobody else, knows the remote's key beforehand")
         if pattern == "IK":
             self._state.mix_hash(static.public_key if remote_static is None else remote_static)
+
+    def copy(self) -> NoiseHandshake:
+        """Another one that has come as far: to read a message that may turn out to be a forgery."""
+        other = copy(self)
+        other._state = copy(self._state)
+        return other
 
     def write(self, payload: bytes = b"") -> bytes:
         """The next message of ours, `payload` in it (encrypted except in the first message of XX)."""

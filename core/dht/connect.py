@@ -5,15 +5,16 @@
     3  way        in this order, as far as both sides' networks allow: its address, the local network beside hole
                   punching (`client_punch.py`), and a blind relay beside all of these
 
-Source: hyperdht 6.34.0 `lib/connect.js`. One thing is done otherwise: an answer that does not authenticate, which any
-relay can forge, is only skipped there if it came last; here always.
+Source: hyperdht 6.34.0 `lib/connect.js`. Done otherwise: an answer that does not authenticate, which any relay can
+forge, is only skipped there if it came last; here always. And what usually needs no help gets a head start, where the
+reference begins everything at once: remembered nodes before a walk, the local network before hole punching. That
+saves some twenty datagrams and a socket a connection.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import Final
 
@@ -40,6 +41,8 @@ PARALLEL: Final = 2
 PARALLEL_WITH_HINTS: Final = 3
 FIND_RETRIES: Final = 3
 PASSIVE_SECONDS: Final = 10.0
+HINTS_HEAD_START_SECONDS: Final = 0.15
+LOCAL_HEAD_START_SECONDS: Final = 0.05
 MAX_CANDIDATES: Final = 64
 """Nodes that claim to know the server and are tried; some three to six really do."""
 
@@ -106,6 +109,7 @@ class Connecting:
         self._moved: Outcome[None] = Outcome()
         self._last_error: MeadowError | None = None
         self._passive: Timer | None = None
+        self._head_start: Timer | None = None
         self._punch: ClientPunch | None = None
         self._flow: Flow[None] | None = None
 
@@ -148,6 +152,7 @@ class Connecting:
             self._running += 1
             hinted = Flow(self._through_all(hints[:MAX_CANDIDATES]))
             hinted.result.when_done(lambda _: self._one_ended())
+            await self._give_hints_a_chance()
         limit = PARALLEL_WITH_HINTS if hints else PARALLEL
         for nodes in (hints, ()) if hints else ((),):
             if self.done or self._answered is not None:
@@ -187,6 +192,15 @@ class Connecting:
         self._query.cancel()
         self._query = None
         self._candidates.clear()
+
+    async def _give_hints_a_chance(self) -> None:
+        """Until one has answered, all have failed, or it takes too long for a node that is well."""
+        over: Outcome[None] = Outcome()
+        timer = self._head_start = self.world.timers.after(HINTS_HEAD_START_SECONDS, lambda: over.set(None))
+        over.when_done(lambda _: self._notify())
+        while not over.done and self._running and self._answered is None and not self.done:
+            await self._wait()
+        timer.cancel()
 
     async def _wait(self) -> None:
         self._moved = Outcome()
@@ -236,7 +250,7 @@ class Connecting:
 
     def _read(self, relay: Address, answer: HandshakeAnswer) -> None:
         # On a copy: an answer that a relay made up must not spoil the state for the real one.
-        handshake = deepcopy(self._handshake)
+        handshake = self._handshake.copy()
         payload = handshake.read(answer.noise)
         if payload.version != PAYLOAD_VERSION:
             self._fail(PeerUnreachable("the peer speaks another version of the handshake"))
@@ -286,16 +300,20 @@ class Connecting:
             # It knows where we are, and comes.
             self._passive = self.world.timers.after(PASSIVE_SECONDS, self._nobody_came)
             return
-        if self.options.local and is_relayed and answered.client[0] == answered.server[0]:
-            self._try_local(answered)
         self._punch = ClientPunch(self, answered)
-        self._punch.start()
+        near = self.options.local and is_relayed and answered.client[0] == answered.server[0]
+        if near and self._try_local(answered):
+            self._head_start = self.world.timers.after(LOCAL_HEAD_START_SECONDS, self._punch.start)
+        else:
+            self._punch.start()
 
-    def _try_local(self, answered: Answered) -> None:
-        """Both are behind one address, perhaps in one house: whoever answers a ping there is connected to."""
+    def _try_local(self, answered: Answered) -> bool:
+        """Both are behind one address, perhaps in one house: whoever answers a ping there is connected to. False
+        when there is no address to try.
+        """
         theirs = [address for address in answered.payload.addresses4 if not is_reserved(address[0])]
         if not theirs:
-            return
+            return False
         own = list(self.world.outside.local_addresses())
         address = match_address(own, theirs) or theirs[0]
 
@@ -304,6 +322,7 @@ class Connecting:
                 self._take(self.world.outside.link("server"), address)
 
         ping(self.world.node, address, group=self._group).when_done(answered_ping)
+        return True
 
     def _on_packet(self, link: Hashable, address: Address) -> None:
         """The server found a way to us."""
@@ -380,6 +399,9 @@ class Connecting:
         if self._passive is not None:
             self._passive.cancel()
             self._passive = None
+        if self._head_start is not None:
+            self._head_start.cancel()
+            self._head_start = None
         punch, self._punch = self._punch, None
         if punch is not None:
             punch.stop()

@@ -7,6 +7,8 @@ relay on the way learns more than where it goes. Source: hyperdht 6.34.0 `lib/no
 
 from __future__ import annotations
 
+from copy import copy
+
 from ..crypto.hashing import hash32
 from ..crypto.keys import KeyPair
 from ..crypto.noise import NoiseHandshake
@@ -32,6 +34,12 @@ class PeerHandshake:
             remote_static=remote_public_key,
             ephemeral=ephemeral,
         )
+
+    def copy(self) -> PeerHandshake:
+        """Another one that has come as far; what it reads changes nothing here."""
+        other = copy(self)
+        other._noise = self._noise.copy()
+        return other
 
     @property
     def remote_public_key(self) -> bytes:

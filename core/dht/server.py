@@ -1,7 +1,7 @@
 """A server: reachable by its key alone, by whoever asks one of the nodes that keep its announcement.
 
 Source: hyperdht 6.34.0 `lib/server.js`. What strangers can make it hold is bounded three ways: new handshakes by a
-rate, handshakes kept by a number, hole punches (each has a UDP socket) by a smaller one.
+rate (`allowance.py`), handshakes kept by two numbers, hole punches (each has a UDP socket) by a smaller one.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from ..limits import (
     MAX_HANDSHAKE_NOISE_BYTES,
     MAX_HANDSHAKES_PER_SECOND,
     MAX_SERVER_HANDSHAKES,
+    MAX_WAITING_HANDSHAKES,
 )
 from .address import Address
+from .allowance import FairAllowance
 from .announcer import Announcer
 from .commands import Socket
 from .flow import Outcome
@@ -57,11 +59,12 @@ class Server:
         self.share_local_addresses = share_local_addresses
         self.closed = False
         self.suspended = False
+        # In order of age, both: the oldest are given up first.
         self._handshakes: dict[bytes, ServerHandshake] = {}
+        self._waiting: dict[bytes, ServerHandshake] = {}
         self._by_id: dict[int, ServerHandshake] = {}
         self._next_id = 0
-        self._allowance = float(MAX_HANDSHAKE_BURST)
-        self._allowance_at = world.timers.now()
+        self._allowance = FairAllowance(MAX_HANDSHAKES_PER_SECOND, MAX_HANDSHAKE_BURST, world.timers.now())
 
     @property
     def public_key(self) -> bytes:
@@ -105,7 +108,12 @@ class Server:
     def forget(self, handshake: ServerHandshake) -> None:
         """The handshake is over for good (called by itself)."""
         self._handshakes.pop(handshake.key, None)
+        self._waiting.pop(handshake.key, None)
         self._by_id.pop(handshake.id, None)
+
+    def settled(self, handshake: ServerHandshake) -> None:
+        """Its client came, or will not come any more; only the answer is kept (called by itself)."""
+        self._waiting.pop(handshake.key, None)
 
     # --- what the router brings -----------------------------------------------------------------------
 
@@ -118,11 +126,12 @@ class Server:
         key = hash32(body.noise)
         handshake = self._handshakes.get(key)
         if handshake is None:
-            if len(self._handshakes) >= MAX_SERVER_HANDSHAKES or not self._allowed():
+            if not self._allowance.take(self._host_of(body, request), self.world.timers.now()):
                 return
+            self._make_room()
             self._next_id += 1
             handshake = ServerHandshake(self, self._next_id, key, body, request)
-            self._handshakes[key] = self._by_id[self._next_id] = handshake
+            self._handshakes[key] = self._waiting[key] = self._by_id[self._next_id] = handshake
             handshake.begin()
         if handshake.reply is not None:
             answer(handshake.reply, handshake.answer_socket)
@@ -134,19 +143,25 @@ class Server:
         if handshake is not None and not self.closed and not self.suspended:
             handshake.on_holepunch(body, request, answer)
 
-    def _allowed(self) -> bool:
-        """A bucket of handshakes that fills with time."""
-        now = self.world.timers.now()
-        gained = (now - self._allowance_at) * MAX_HANDSHAKES_PER_SECOND
-        self._allowance = min(MAX_HANDSHAKE_BURST, self._allowance + gained)
-        self._allowance_at = now
-        if self._allowance < 1:
-            return False
-        self._allowance -= 1
-        return True
+    def _host_of(self, body: HandshakeBody, request: IncomingRequest) -> str:
+        """Whose part of the allowance it is. Only our own relays are believed about where a client is."""
+        if body.peer_address is not None and self.announcer.is_relay(request.address):
+            return body.peer_address[0]
+        return request.address[0]
+
+    def _make_room(self) -> None:
+        for handshakes, limit in (
+            (self._waiting, MAX_WAITING_HANDSHAKES),
+            (self._handshakes, MAX_SERVER_HANDSHAKES),
+        ):
+            while len(handshakes) >= limit:
+                oldest = next(iter(handshakes.values()))
+                oldest.drop()
+                self.forget(oldest)
 
     def _clear(self) -> None:
         for handshake in list(self._handshakes.values()):
             handshake.drop()
         self._handshakes.clear()
+        self._waiting.clear()
         self._by_id.clear()

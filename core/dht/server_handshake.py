@@ -2,7 +2,7 @@
 
     the client is open, or spoke to us itself     connect to it at once
     we are open, or may not punch                 wait for its first packet
-    both behind one NAT                           wait for its attempt over the local network, ready to punch
+    both behind one NAT                           wait for its attempt over the local network, or to be asked to punch
     else                                          answer from a socket of its own, and wait to be asked to punch
 
 Source: hyperdht 6.34.0 `lib/server.js` (`_addHandshake`, `_onpeerholepunch`).
@@ -77,6 +77,7 @@ class ServerHandshake:
         self._request = request
         self._attempt: Attempt | None = None
         self._puncher: Puncher | None = None
+        self._remote_firewall = UNKNOWN
         self._counts_as_punch = False
         self._box: PayloadBox | None = None
         self._round = 0
@@ -140,19 +141,30 @@ class ServerHandshake:
     # --- the way to the client ------------------------------------------------------------------------
 
     def _prepare_punch(self, payload: NoisePayload, own: Address | None) -> bool:
-        """A socket to punch from, when that may be needed. The answer leaves from it, so that the relay's view of
-        its address is what the client gets; not on a common local network, where our usual address is wanted.
+        """Whether we may be asked to punch. The answer leaves from the socket for that, so that the relay's view of
+        its address is what the client gets; not on a common local network, where our usual address is wanted and a
+        socket is opened only when the client finds that it cannot reach that.
         """
         if not self._server.punch:
             return False
-        is_near = self._is_near(payload)
-        if (own is not None and not is_near) or self._world.server_punches >= MAX_SERVER_PUNCHES:
+        self._remote_firewall = payload.firewall
+        if self._is_near(payload):
+            return True
+        if own is not None or not self._open_puncher():
+            return False
+        assert self._puncher is not None
+        self.answer_socket = self._puncher.socket
+        return True
+
+    def _open_puncher(self) -> bool:
+        """False when strangers make us punch too many holes already, or there is no socket to be had."""
+        if self._world.server_punches >= MAX_SERVER_PUNCHES:
             return False
         try:
             self._puncher = Puncher(
                 self._world,
                 is_initiator=False,
-                remote_firewall=payload.firewall,
+                remote_firewall=self._remote_firewall,
                 on_path=_never,
                 on_abort=self._gave_up,
             )
@@ -160,8 +172,6 @@ class ServerHandshake:
             return False
         self._counts_as_punch = True
         self._world.server_punches += 1
-        if not is_near:
-            self.answer_socket = self._puncher.socket
         return True
 
     def _is_near(self, payload: NoisePayload) -> bool:
@@ -214,6 +224,9 @@ class ServerHandshake:
             payload = self._box.open(body.payload)
         except MeadowError:
             return
+        came = self._attempt is not None and self._attempt.is_direct
+        if self._puncher is None and not came and not self._aborted:
+            self._open_puncher()
         if self._puncher is None or self._puncher.destroyed:
             self._abort(answer)
             return
@@ -354,6 +367,7 @@ class ServerHandshake:
 
     def _keep_a_while(self) -> None:
         if self._kept is None:
+            self._server.settled(self)
             self._kept = self._world.timers.after(KEPT_SECONDS, lambda: self._server.forget(self))
 
     def drop(self) -> None:

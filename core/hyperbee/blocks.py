@@ -18,7 +18,7 @@ from typing import Final, Generic, TypeVar
 
 from ..errors import DecodingError, RequestTimeout, SnapshotNotAvailable
 from ..hypercore import Hypercore
-from .node import decode_level, parse_block, parse_key
+from .node import decode_level, is_deletion, parse_block, parse_key
 
 V = TypeVar("V")
 
@@ -226,6 +226,26 @@ class BlockReader:
             else:
                 low = middle + 1
         return low, False
+
+    def find(self, version: int, target: bytes) -> int | None:
+        """The operation that gave `target` its value in a version; None when it has none. Raises `Missing`."""
+        node = self.root(version)
+        depth = 0
+        while node is not None:
+            if node.block_key == target:
+                # the block at hand is the newest operation on this very key
+                seq = node.block_seq
+                return None if is_deletion(self.block(seq), seq) else seq
+            slot, found = self.position(node, target)
+            if found:
+                return node.seqs[slot]
+            if not node.children:
+                return None
+            node = self.child(node, slot)
+            depth += 1
+            if depth > MAX_TREE_DEPTH:
+                raise DecodingError("the tree is deeper than any honest one")
+        return None
 
     async def fetch(
         self, seq: int, *, version: int = 0, deadline: float | None = None, also: Iterable[int] = ()

@@ -9,12 +9,12 @@ from typing import Any
 from ..errors import BadArgument, BlockNotAvailable, DecodingError, SnapshotNotAvailable
 from ..hypercore import Hypercore
 from . import walks
-from .blocks import MAX_TREE_DEPTH, BlockReader, Missing, NodeCache
+from .blocks import BlockReader, Missing, NodeCache
 from .diff import Difference
 from .encodings import Codec, Prefixed, resolve
 from .extension import BeeExtension
 from .history import Operation, Span, span_of
-from .node import PROTOCOL, Header, decode_header, is_deletion
+from .node import PROTOCOL, Header, decode_header
 from .ranges import Entry, EntryMaker, encode_bounds, entry_maker, read_entry
 
 Encoding = str | Codec | None
@@ -137,26 +137,8 @@ class BeeView:
 
     def _lookup(self, version: int, target: bytes, make_entry: EntryMaker) -> Entry | None:
         reader = self._reader
-        position = reader.position
-        node = reader.root(version)
-        depth = 0
-        while node is not None:
-            if node.block_key == target:
-                # the block at hand is the newest operation on this very key
-                if is_deletion(reader.block(node.block_seq), node.block_seq):
-                    return None
-                return read_entry(reader, node.block_seq, make_entry)
-            slot, found = position(node, target)
-            if found:
-                return read_entry(reader, node.seqs[slot], make_entry)
-            if not node.children:
-                return None
-            record = node.children[slot]
-            node = reader.node(record.seq, record.level)
-            depth += 1
-            if depth > MAX_TREE_DEPTH:
-                raise DecodingError("the tree is deeper than any honest one")
-        return None
+        seq = reader.find(version, target)
+        return None if seq is None else read_entry(reader, seq, make_entry)
 
     async def get_by_seq(
         self, seq: int, *, wait: bool = True, timeout: float | None = None, value_encoding: Encoding = None

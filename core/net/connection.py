@@ -107,6 +107,8 @@ class Connection:
         self.error: MeadowError | None = None
         self.bytes_in = 0
         self.bytes_out = 0
+        self._heard = False
+        self._spoke = False
         # Nobody may be waiting for either; an unretrieved exception is not news.
         self.opened.add_done_callback(_retrieve)
         self._timer = self._loop.call_later(HANDSHAKE_TIMEOUT_SECONDS, self._handshake_timed_out)
@@ -121,6 +123,11 @@ class Connection:
     def rtt(self) -> float | None:
         """Round-trip time in seconds, once measured."""
         return self._carrier.rtt
+
+    @property
+    def exchanged(self) -> bool:
+        """Whether messages went both ways. Handshakes and headers are none: both sides send those unasked."""
+        return self._heard and self._spoke
 
     # --- bytes in -----------------------------------------------------------------------------
 
@@ -137,6 +144,7 @@ class Connection:
         if mux is None:
             mux = self._open_if_ready()
         if messages and mux is not None:
+            self._heard = True
             self._inbox.add(messages)
             if not self._inbox.pending:
                 self._handle(mux)
@@ -209,6 +217,7 @@ class Connection:
 
     def _send(self, frame: bytes) -> None:
         self._stream.send(frame)
+        self._spoke = True
         self._unsent += len(frame)
         if self._unsent > MAX_SEND_BUFFER:
             self._tell_drained()

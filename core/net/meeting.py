@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from ..crypto.keys import KeyPair
@@ -22,7 +23,8 @@ def connection_over(
 ) -> Connection:
     """The connection whose bytes the meeting's stream carries; the other parameters are `Connection`'s.
 
-    Its `how` is the meeting's, which may still become a better one.
+    Its `how` is the meeting's, which may still become a better one. What has arrived already is handled in the next
+    turn of the loop: `on_open` never comes before the caller holds the connection.
     """
     stream = meeting.stream
     host, port = stream.remote_address or ("0.0.0.0", 0)  # noqa: S104 - nobody is bound to it
@@ -44,7 +46,7 @@ def connection_over(
         connection.abort(StreamReset("the stream was gone before it could be used"))
         meeting.ended()
     else:
-        stream.resume()
+        asyncio.get_running_loop().call_soon(stream.resume)
     return connection
 
 

@@ -57,6 +57,13 @@ class Connect:
 
 
 @dataclass(frozen=True, slots=True)
+class Prove:
+    """Open the incoming `link` beside the one there is; report `Swarm.proved` when its remote has shown its keys."""
+
+    link: Link
+
+
+@dataclass(frozen=True, slots=True)
 class Destroy:
     """End `link` at once; report `Swarm.link_closed`."""
 
@@ -99,6 +106,7 @@ Action: TypeAlias = (
     | StopQuery
     | Dial
     | Connect
+    | Prove
     | Destroy
     | KeepAlive
     | Ban

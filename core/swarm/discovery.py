@@ -284,7 +284,7 @@ class Discovery:
             if flush.refreshes == 0:
                 self._refreshes_done(flush)
 
-    def end_flush(self, flush: Flush, *, complete: bool) -> None:
+    def end_flush(self, flush: Flush, complete: bool) -> None:
         if not flush.done:
             flush.done = True
             self._out.append(Flushed(flush, complete))

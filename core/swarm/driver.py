@@ -26,6 +26,7 @@ from ..dht.world import Meeting
 from ..errors import ConnectionDropped, MeadowError
 from ..net.connection import Connection
 from ..net.hyperdht import HyperDht
+from ..protomux import Mux
 from .actions import (
     Action,
     Ban,
@@ -36,6 +37,7 @@ from .actions import (
     Idle,
     KeepAlive,
     Listen,
+    Prove,
     StartQuery,
     StopListening,
     StopQuery,
@@ -217,7 +219,7 @@ class SwarmDriver:
                 self._timer.cancel()
                 self._timer = None
             self.dht.machine.observers.remove(self._node_event)
-            for link in self.swarm.links:
+            for link in self.swarm.links.everything:
                 self._destroy(link, "this peer was closed")
             for query in list(self._queries.running):
                 self._queries.stop(query)
@@ -247,6 +249,8 @@ class SwarmDriver:
                 self._dial(link, relay_addresses, relay_through)
             case Connect(link):
                 self._connect(link)
+            case Prove(link):
+                self._prove(link)
             case Destroy(link, reason):
                 self._destroy(link, reason)
             case KeepAlive(link):
@@ -383,8 +387,20 @@ class SwarmDriver:
             wire.connection = self._make_connection(wire.meeting)
             self._watch(link, wire.connection)
 
+    def _prove(self, link: Link) -> None:
+        self._connect(link)
+        wire: _Wire = link.user
+
+        def opened(future: asyncio.Future[Mux]) -> None:
+            if not future.cancelled() and future.exception() is None:
+                self.swarm.proved(link, self.now())
+                self.act()
+
+        if wire.connection is not None:
+            wire.connection.opened.add_done_callback(opened)
+
     def _watch(self, link: Link, connection: Connection) -> None:
-        link.exchanged = lambda: connection.bytes_in > 0 and connection.bytes_out > 0
+        link.exchanged = lambda: connection.exchanged
         connection.closed.add_done_callback(partial(self._connection_closed, link))
 
     def _connection_closed(self, link: Link, closed: asyncio.Future[MeadowError | None]) -> None:

@@ -22,23 +22,19 @@ from typing import Final
 
 from ..errors import BadArgument
 from ..limits import MAX_CONNECTIONS, MAX_KNOWN_PEERS
-from .actions import Action, Ban, Connect, Destroy, Dial, Idle, KeepAlive, StopListening
+from .actions import Action, Ban, Connect, Destroy, Dial, Idle, KeepAlive, Prove, StopListening
 from .discovery import MAX_QUERIES, Discovery
-from .flush import Flush
-from .links import Link, Links, keeps_new
-from .peers import Address, KnownPeer
+from .flush import Flush, Flushes
+from .links import Link, Links, Verdict, verdict
+from .peers import FORCES_RELAY, Address, KnownPeer
 from .queue import DialQueue
 from .retry import RetryTimer
 from .topics import Query, Topic, TopicSession
 
 MAX_PEERS: Final = 64
 MAX_PARALLEL_DIALS: Final = 3
+MAX_UNPROVED_LINKS: Final = 4
 TOPIC_BYTES: Final = 32
-
-FORCES_RELAY: Final = frozenset(
-    {"HOLEPUNCH_ABORTED", "HOLEPUNCH_DOUBLE_RANDOMIZED_NATS", "CANNOT_HOLEPUNCH", "REMOTE_NOT_HOLEPUNCHABLE"}
-)
-"""Codes of dial errors after which a direct path is not to be hoped for."""
 
 
 class Swarm:
@@ -76,8 +72,6 @@ class Swarm:
         self._explicit: dict[bytes, KnownPeer] = {}
         self._queue = DialQueue(random)
         self._retries = RetryTimer(random)
-        self._flushes: list[Flush] = []
-        self._flush_tick = 0
         self._draining = False
         self._awaiting_idle = False
         self._out: list[Action] = []
@@ -88,6 +82,7 @@ class Swarm:
             is_linked=self.links.__contains__,
             refreshes_done=self._refreshes_done,
         )
+        self._flushes = Flushes(self._discovery.end_flush)
 
     def actions(self) -> list[Action]:
         """What is to be done now. Take them after every call of anything else here."""
@@ -247,20 +242,35 @@ class Swarm:
             peer.client = False
             self.links.add(link)
             self._out.append(Connect(link, peer))
-        elif keeps_new(self.public_key, existing, link):
-            self.links.note(link)
-            existing.successors.append(link)
-            self._destroy(existing, "another connection with the same peer replaces this one")
-        else:
-            self._out.append(KeepAlive(existing))
-            self._refuse(link, "there is a connection with the same peer already")
+            return
+        match verdict(self.public_key, existing, link):
+            case Verdict.KEEP_NEW:
+                self._replace(existing, link)
+            case Verdict.PROVE_NEW:
+                self._examine(existing, link)
+            case Verdict.KEEP_OLD:
+                self._out.append(KeepAlive(existing))
+                self._refuse(link, "there is a connection with the same peer already")
+
+    def proved(self, link: Link, now: float) -> None:
+        """The remote of `link` (`Prove`) has shown in it that it holds its keys, so it is alive."""
+        existing = self.links.get(link.key)
+        if existing is None and not link.is_closing:
+            self.incoming(link, now)
+        elif existing is not None and existing is not link and not link.is_closing:
+            self._replace(existing, link)
 
     def adopt(self, link: Link) -> bool:
-        """`link` is a connection made without the swarm. True when it is now the one with its peer, so that nobody
-        dials another; its end is then to be reported. False when there is one already: both stay.
-        """
-        if self.suspended or link.key in self.links:
+        """`link` was made without the swarm. True: it is (or will be) the one with its peer; report its end. False:
+        there is one already, and both stay."""
+        existing = self.links.get(link.key)
+        if self.suspended or (existing and (existing.opened or existing.is_closing)):
             return False
+        if existing:
+            self.links.note(link)
+            existing.successors.append(link)
+            self._destroy(existing, "a connection with this peer came about by an address")
+            return True
         link.peer = self._upsert(link.key, None, wanted=True)
         if link.peer is None:
             return False
@@ -325,11 +335,9 @@ class Swarm:
         if self._discovery.asked_to_listen:
             self._out.append(StopListening())
         self._discovery.suspend()
-        for link in self.links:
+        for link in self.links.everything:
             self._destroy(link, "the swarm is suspended")
-        for flush in self._flushes:
-            self._discovery.end_flush(flush, complete=False)
-        self._flushes = []
+        self._flushes.end(complete=False)
         self._forget_waiting()
         self._awaiting_idle = True
 
@@ -355,11 +363,11 @@ class Swarm:
     # --- dialing ------------------------------------------------------------------------------------
 
     def _enqueue(self, peer: KnownPeer) -> None:
-        peer.flush_tick = self._flush_tick
+        peer.flush_tick = self._flushes.tick
         self._queue.add(peer)
 
     @property
-    def _has_room(self) -> bool:
+    def has_room(self) -> bool:  # for one more dial
         explicit = len(self._explicit)
         # With explicit peers there must be room for them, so others count for more.
         weight = 1 if explicit == 0 else 2 if explicit < 2 else 3 if explicit < 4 else 4
@@ -380,9 +388,9 @@ class Swarm:
                 if peer.queued:
                     self._queue.remove(peer)
                 else:
-                    peer.flush_tick = self._flush_tick
+                    peer.flush_tick = self._flushes.tick
                 self._dial(peer)
-        while len(self._queue) and self.links.dialing < self.max_parallel and self._has_room:
+        while len(self._queue) and self.links.dialing < self.max_parallel and self.has_room:
             self._dial(self._queue.take())
         self._draining = False
         if self.links.dialing == 0:
@@ -419,6 +427,20 @@ class Swarm:
             self._dialed(link)
 
     # --- links --------------------------------------------------------------------------------------
+
+    def _replace(self, existing: Link, link: Link) -> None:
+        self.links.note(link)
+        existing.successors.append(link)
+        self._destroy(existing, "another connection with the same peer replaces this one")
+
+    def _examine(self, existing: Link, link: Link) -> None:
+        """Let `link` prove itself. Of many that do not, the newest stay: a peer that is back needs one round trip."""
+        self.links.note(link)
+        self._out += [KeepAlive(existing), Prove(link)]
+        existing.unproved = [one for one in existing.unproved if not one.is_closing]
+        existing.unproved.append(link)
+        if len(existing.unproved) > MAX_UNPROVED_LINKS:
+            self._destroy(existing.unproved.pop(0), "too many connections of one peer prove nothing")
 
     def _refuse(self, link: Link, reason: str) -> None:
         self.links.note(link)
@@ -462,34 +484,16 @@ class Swarm:
 
     def _refreshes_done(self, flush: Flush) -> None:
         if not flush.with_peers or self.suspended:
-            self._discovery.end_flush(flush, complete=not self.suspended)
+            self._discovery.end_flush(flush, not self.suspended)
             return
-        self._flushes.append(flush)
-        flush.missing = len(self._queue) + self.links.unopened
-        flush.tick = self._flush_tick
-        self._flush_tick += 1
-        if flush.missing == 0:
-            self._flushes.remove(flush)
-            self._discovery.end_flush(flush, complete=True)
-        elif self.links.dialing == 0:
+        self._flushes.wait(flush, len(self._queue) + self.links.unopened)
+        if self.links.dialing == 0:
             self._flush_when_full()
 
     def _tried(self, peer: KnownPeer) -> None:
-        """`peer` was dialed once, or will not be: one less to wait for."""
-        waiting = []
-        for flush in self._flushes:
-            if peer.flush_tick <= flush.tick:
-                flush.missing -= 1
-            if flush.missing > 0:
-                waiting.append(flush)
-            else:
-                self._discovery.end_flush(flush, complete=True)
-        self._flushes = waiting
+        self._flushes.tried(peer.flush_tick)
 
     def _flush_when_full(self) -> None:
         """With no dial running and no room for more, whoever waits would wait for ever."""
-        if self._has_room:
-            return
-        for flush in self._flushes:
-            self._discovery.end_flush(flush, complete=True)
-        self._flushes = []
+        if not self.has_room:
+            self._flushes.end(complete=True)

@@ -2,13 +2,18 @@
 
 When two peers dial each other at the same moment there are two connections for a moment. Both sides must destroy
 the same one, so both use this rule (hyperswarm 4.17.2 `_handleServerConnection`): a new incoming connection is
-kept when the old one has carried bytes both ways (then the remote must have lost it, or it would not dial), or
+kept when the old one has carried messages both ways (then the remote must have lost it, or it would not dial), or
 when the remote's key is the larger one: the side with the larger key is the one to initiate.
+
+In the first case the reference ends the old one at once. But the new one may be a handshake that was overtaken, of
+a dial that the remote gave up meanwhile, or one that a stranger replays; then both would be lost. So here the old one
+ends only when the new one has proved that somebody is behind it. The same holds when the remote dialed both.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from enum import Enum
 from typing import Any
 
 from .peers import KnownPeer
@@ -21,7 +26,8 @@ def _never() -> bool:
 class Link:
     """A connection or the attempt at one. `user` is the driver's.
 
-    `exchanged` answers whether application bytes went both ways, at the moment it is asked.
+    `exchanged` answers whether messages went both ways, at the moment it is asked. `unproved`: newer ones with the
+    same key that have yet to prove that they are alive.
     """
 
     __slots__ = (
@@ -33,6 +39,7 @@ class Link:
         "peer",
         "queued",
         "successors",
+        "unproved",
         "user",
     )
 
@@ -45,12 +52,21 @@ class Link:
         self.queued = False
         self.exchanged: Callable[[], bool] = _never
         self.successors: list[Link] = []
+        self.unproved: list[Link] = []
         self.user: Any = None
 
 
-def keeps_new(own_key: bytes, existing: Link, incoming: Link) -> bool:
-    """Whether `incoming` replaces `existing`; both are connections with the same remote key."""
-    return existing.exchanged() or incoming.key > own_key
+class Verdict(Enum):
+    KEEP_OLD = "keep the old one"
+    KEEP_NEW = "keep the new one"
+    PROVE_NEW = "keep the new one if it proves alive"
+
+
+def verdict(own_key: bytes, existing: Link, incoming: Link) -> Verdict:
+    """Which of two connections with the same remote key is kept."""
+    if existing.exchanged() or not existing.is_client:
+        return Verdict.PROVE_NEW
+    return Verdict.KEEP_NEW if incoming.key > own_key else Verdict.KEEP_OLD
 
 
 class Links:
@@ -85,6 +101,11 @@ class Links:
     def all_closed(self) -> bool:
         """Nothing is left, refused ones included."""
         return not self._all
+
+    @property
+    def everything(self) -> list[Link]:
+        """All that is not closed, also those that are not the one of their key."""
+        return list(self._all)
 
     def note(self, link: Link) -> None:
         """`link` exists, and is not (yet) the one of its key."""

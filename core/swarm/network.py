@@ -105,6 +105,7 @@ class Network:
             known_peers=len(swarm.peers),
             dialing=swarm.links.dialing,
             errors=tuple(self.driver.errors),
+            is_full=not swarm.has_room,
         )
 
     def topic_status(self, topic: bytes) -> TopicStatus | None:
@@ -140,6 +141,7 @@ def _topic_status(topic: Topic, now: float) -> TopicStatus:
         refreshed=None if topic.refreshed_at is None else now - topic.refreshed_at,
         is_refreshing=topic.query is not None,
         error=topic.last_error,
+        peer_error=next((peer.last_error for peer in topic.peers if peer.last_error), None),
     )
 
 

@@ -19,6 +19,11 @@ STABLE_AFTER_SECONDS: Final = 15.0
 REDISCOVERY_SECONDS: Final = 15.0
 """How long a failed attempt outweighs being found again (ours; see `KnownPeer.rediscovered`)."""
 
+FORCES_RELAY: Final = frozenset(
+    {"HOLEPUNCH_ABORTED", "HOLEPUNCH_DOUBLE_RANDOMIZED_NATS", "CANNOT_HOLEPUNCH", "REMOTE_NOT_HOLEPUNCHABLE"}
+)
+"""Codes of dial errors after which a direct path is not to be hoped for."""
+
 
 class Priority(IntEnum):
     """Higher is dialed earlier."""

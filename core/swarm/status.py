@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..net.connection import Connection
+
 
 @dataclass(frozen=True, slots=True)
 class PeerError:
@@ -16,7 +18,10 @@ class PeerError:
 
 @dataclass(frozen=True, slots=True)
 class TopicStatus:
-    """One joined topic. `refreshed`: seconds since it was looked up or announced last; None: not yet."""
+    """One joined topic. `refreshed`: seconds since it was looked up or announced last; None: not yet.
+
+    `peer_error`: why one of the peers that were found could not be connected, in words.
+    """
 
     topic: bytes
     is_server: bool
@@ -25,6 +30,38 @@ class TopicStatus:
     refreshed: float | None
     is_refreshing: bool
     error: str | None
+    peer_error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionStatus:
+    """One open connection. `key`: the one its other side proved. `how`: direct, lan, punched, relayed or tcp.
+
+    `since`: seconds since 1970; `rtt`: seconds, once measured.
+    """
+
+    key: bytes
+    address: str
+    how: str
+    dialled: bool
+    since: float
+    bytes_in: int
+    bytes_out: int
+    rtt: float | None
+
+    @classmethod
+    def of(cls, connection: Connection) -> ConnectionStatus:
+        """As it is at this moment."""
+        return cls(
+            key=connection.remote_public_key,
+            address=connection.remote_address,
+            how=connection.how,
+            dialled=connection.is_initiator,
+            since=connection.opened_at,
+            bytes_in=connection.bytes_in,
+            bytes_out=connection.bytes_out,
+            rtt=connection.rtt,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +86,8 @@ class NetworkStatus:
     known_peers: int
     dialing: int
     errors: tuple[PeerError, ...]
+    is_full: bool = False
+    """All connections that this peer may make are in use."""
 
     @property
     def sentence(self) -> str:

@@ -10,7 +10,8 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from core.peer import key_to_id
-from feedagg import queries, sources, views
+from feedagg import decisions, queries, sources, views
+from feedagg.decisions import Decision
 from feedagg.pages import record
 from feedagg.pages.keys import bee_of
 from feedagg.pages.paging import Paging, paging, places
@@ -18,12 +19,16 @@ from feedagg.receipts import Receipt, receipt
 from feedagg.views import Author, Card
 from feedagg.web import aggregator, page, problem
 
+DECISIONS = 20
+"""The newest decisions about a bee, on its page; the rest is at /decisions."""
+
 
 @dataclass(frozen=True, slots=True)
 class BeeView:
     author: Author
     id: str
     receipt: Receipt
+    decisions: list[Decision]
     cards: list[Card]
     paging: Paging
     live_after: str
@@ -51,7 +56,9 @@ async def show(request: Request) -> Response:
         shown = receipt(source, queries.tally(connection, key))
         cards = views.cards(connection, found.items)
         is_busy = shown.state == "waiting" or shown.remaining > 0
-        return BeeView(author, key_to_id(key), shown, cards, paging(request, found), live_after, is_busy)
+        decided = decisions.listing(connection, DECISIONS, bee=key)
+        links = paging(request, found)
+        return BeeView(author, key_to_id(key), shown, decided, cards, links, live_after, is_busy)
 
     view = await here.database.read(read)
     if view is None:

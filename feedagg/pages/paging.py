@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from urllib.parse import urlencode
 
 from starlette.requests import Request
 
@@ -25,13 +26,19 @@ def places(request: Request) -> tuple[Place | None, Place | None]:
 
 
 def paging(request: Request, page: Page) -> Paging:
-    """The links around `page`, for the address of this request."""
+    """The links around `page`, for the address of this request; what else it asks stays in them."""
     before, after = places(request)
     is_first = before is None and (after is None or not page.has_newer)
-    if not page.items:
-        return Paging(is_first=is_first)
+    rest = [
+        (name, value) for name, value in request.query_params.multi_items() if name not in ("before", "after")
+    ]
+
+    def link(name: str, place: Place | None) -> str:
+        return "" if place is None else "?" + urlencode([*rest, (name, place.token())])
+
+    first = page.items[0].place if page.items else None
     return Paging(
-        newer=f"?after={page.items[0].place.token()}" if page.has_newer else "",
-        older=f"?before={page.items[-1].place.token()}" if page.has_older else "",
+        newer=link("after", first) if page.has_newer else "",
+        older=link("before", page.end) if page.has_older else "",
         is_first=is_first,
     )

@@ -45,6 +45,8 @@ async def show_key(request: Request, bee: bytes, key: bytes) -> Response:
         return sources.get(connection, bee), item, author, queries.why_hidden(connection, bee, key)
 
     source, item, author, hidden_because = await here.database.read(read)
+    if hidden_because is None and source is not None and source.state == sources.REFUSED:
+        hidden_because = f"the whole bee is refused here: {source.state_reason}"
     if hidden_because is not None:
         sentence = (
             f"This aggregator hides this record. The reason given: {hidden_because}. It is still in the "

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from core.errors import BadArgument
 from core.peer import key_to_id, parse_key
-from feedagg import sources
+from feedagg import policy, sources
 from feedagg.addresses import check_name, normal
 from feedagg.ingest import now_ms
 from feedagg.queries import Tally
@@ -41,11 +41,14 @@ class SubmitView:
     key: str = ""
     peer: str = ""
     errors: dict[str, str] | None = None
+    has_dht: bool = False
 
 
 async def show(request: Request) -> Response:
     query = request.query_params
-    return page(request, "feedagg/submit.html", SubmitView(query.get("key", ""), query.get("peer", ""), {}))
+    has_dht = aggregator(request).peer.network is not None
+    view = SubmitView(query.get("key", ""), query.get("peer", ""), {}, has_dht)
+    return page(request, "feedagg/submit.html", view)
 
 
 async def send(request: Request) -> Response:
@@ -68,7 +71,8 @@ async def send(request: Request) -> Response:
     except Refused as refusal:
         if _answers_json(request):
             return JSONResponse({"error": str(refusal), "field": refusal.field}, refusal.status)
-        wrong = SubmitView(form.key, form.peer, {refusal.field: str(refusal)})
+        has_dht = here.peer.network is not None
+        wrong = SubmitView(form.key, form.peer, {refusal.field: str(refusal)}, has_dht)
         return page(request, "feedagg/submit.html", wrong, block="form", status=refusal.status)
     if _answers_json(request):
         return JSONResponse(_answer(request, source), 202)
@@ -91,13 +95,26 @@ async def _accept(request: Request, form: SubmitView) -> Source:
         except BadArgument as error:
             raise Refused("peer", str(error)) from None
 
-    def add(connection: Connection) -> None:
-        is_full = sources.counts(connection)["followed"] >= here.settings.max_sources
-        if is_full and sources.get(connection, bee) is None:
-            raise Refused("key", "This aggregator follows as many bees as it can; try another one.", 503)
-        sources.add(connection, bee, now_ms(), "web", address)
+    settings = here.settings
+    submitter = here.token.stands_for(client_address(request, trust_proxy=settings.trust_proxy))
 
-    await here.database.write(add)
+    def submit(connection: Connection) -> Source:
+        return policy.submit(
+            connection,
+            bee,
+            now_ms(),
+            address,
+            submitter,
+            max_sources=settings.max_sources,
+            max_per_submitter=settings.max_per_submitter,
+        )
+
+    try:
+        given = await here.database.write(submit)
+    except policy.Refusal as error:
+        raise Refused("key", str(error), error.status) from None
+    if given.state != sources.FOLLOWING:
+        return given
     await here.contact.tick()
     await here.contact.outcome(bee, FIRST_ANSWER_SECONDS)
     source = await here.database.read(sources.get, bee)
@@ -137,7 +154,7 @@ def _answer(request: Request, source: Source) -> dict[str, Any]:
         "key": source.key,
         "id": key_to_id(source.bee),
         "state": state,
-        "message": source.error or MESSAGES[state],
+        "message": source.error or MESSAGES.get(state, ""),
         "url": f"{base}/bee/{source.key}",
         "length": source.length,
         "nextTry": source.next_at,
@@ -145,6 +162,8 @@ def _answer(request: Request, source: Source) -> dict[str, Any]:
 
 
 MESSAGES = {
+    "pending": "Received. The operator of this aggregator looks at every bee before it is followed.",
+    "paused": "The operator has paused this bee; it is not read now.",
     "following": "The bee is connected; its newest records are read first.",
     "empty": "The bee is connected and holds nothing yet.",
     "waiting": "Accepted. The bee was not reached yet; this is tried again and again.",

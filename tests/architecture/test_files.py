@@ -109,5 +109,13 @@ def test_htmx_is_the_file_its_readme_describes() -> None:
         assert recorded[name] == base64.b64encode(hashlib.sha384(content).digest()).decode(), name
 
 
+def test_the_crypto_of_the_proof_page_is_the_file_its_readme_describes() -> None:
+    static = ROOT / "templates/static"
+    digest = base64.b64encode(hashlib.sha384((static / "proof/noble.js").read_bytes()).digest()).decode()
+    assert f"| `proof/noble.js`, sha384 (base64) | `{digest}` |" in (static / "README.md").read_text(
+        encoding="utf-8"
+    )
+
+
 def test_scripts_can_be_run() -> None:
     assert os.access(ROOT / ".ci/run", os.X_OK)

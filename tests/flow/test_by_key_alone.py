@@ -74,6 +74,30 @@ async def test_one_connection_carries_all_bees_two_peers_share(net: Testnet) -> 
         await author.close()
 
 
+async def test_two_that_dial_each_other_at_once_end_with_one_connection_on_both_sides(net: Testnet) -> None:
+    for _ in range(8):
+        peers = [await Peer.open(None, bootstrap=net.bootstrap) for _ in range(2)]
+        try:
+            for peer in peers:
+                assert peer.network is not None
+                await (await peer.join(bytes(32), client=False)).flushed()
+            for peer, other in zip(peers, reversed(peers), strict=True):
+                assert peer.network is not None
+                peer.network.driver.join_peer(other.public_key)
+
+            def settled(peers: list[Peer] = peers) -> bool:
+                """One link for both, and each side lists the connection that it is."""
+                for peer, other in zip(peers, reversed(peers), strict=True):
+                    if [one.remote_public_key for one in peer.connections] != [other.public_key]:
+                        return False
+                return peers[0].connections[0].is_initiator is not peers[1].connections[0].is_initiator
+
+            await eventually(settled, 20.0)
+        finally:
+            for peer in peers:
+                await peer.close()
+
+
 async def test_with_an_address_no_second_connection_is_made(net: Testnet) -> None:
     author = await Peer.open(None, bootstrap=net.bootstrap)
     reader = await Peer.open(None)

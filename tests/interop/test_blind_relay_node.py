@@ -104,11 +104,8 @@ async def test_our_client_leaves_the_relay_for_a_punched_path(
     place: Place, open_dht: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     start = ClientPunch.start
-
-    def start_later(punch: ClientPunch) -> None:
-        asyncio.get_running_loop().call_later(1.0, start, punch)
-
-    monkeypatch.setattr(ClientPunch, "start", start_later)
+    held_back: list[ClientPunch] = []
+    monkeypatch.setattr(ClientPunch, "start", lambda punch: held_back.append(punch))
     await place.node("open", name="server", options={"bootstrap": place.bootstrap, **FIREWALLED})
     seed = SERVER.secret_key[:32].hex()
     await place.node("listen", name="server", seed=seed, options={"noLocal": True})
@@ -117,7 +114,9 @@ async def test_our_client_leaves_the_relay_for_a_punched_path(
     (meeting,), (connection,) = echo.meetings, echo.connections
     assert meeting.how == "relayed"
     relay_side = meeting.stream.remote_address
-    async with asyncio.timeout(10):
+    (punch,) = held_back
+    start(punch)
+    async with asyncio.timeout(30):
         while meeting.how == "relayed":
             data = secrets.token_bytes(2000)
             assert await echo.send(connection, data) == data
@@ -137,18 +136,17 @@ async def test_their_client_leaves_the_relay_for_a_punched_path(
     place: Place, open_dht: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer_punch = ServerHandshake.on_holepunch
-    loop = asyncio.get_running_loop()
-    deaf_until = float("inf")
+    served: list[Echo] = []
 
     def deaf_at_first(handshake: ServerHandshake, *arguments: Any) -> None:
-        if loop.time() >= deaf_until:
+        if any(echo.echoed for echo in served):  # the connection through the relay is in use
             answer_punch(handshake, *arguments)
 
     monkeypatch.setattr(ServerHandshake, "on_holepunch", deaf_at_first)
     await place.node("open", name="client", options={"bootstrap": place.bootstrap, **FIREWALLED})
     dht = await open_dht(bootstrap=place.bootstrap, quick_firewall=False)
     echo = await serve_echo(dht, SERVER, share_local_addresses=False)
-    deaf_until = loop.time() + 2.0
+    served.append(echo)
     options = {"localConnection": False, "relayThrough": place.relay.hex(), "fastOpen": False}
     answer = await place.node(
         "connect", name="client", key=SERVER.public_key.hex(), data="0102", options=options, linger=4000

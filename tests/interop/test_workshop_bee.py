@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import skip_or_fail
-from tests.support.feedagg import aggregator, client
+from tests.support.feedagg import aggregator, client, titles
 from tests.support.node import NODE_DIRECTORY, why_node_is_missing
 
 pytestmark = [pytest.mark.anyio, pytest.mark.interop]
@@ -50,13 +50,3 @@ async def test_a_bee_of_the_workshop_shows_as_movies_and_live(tmp_path: Path) ->
     finally:
         node.kill()
         await node.wait()
-
-
-async def titles(web: object, expected: set[str]) -> None:
-    """Wait until the feed shows exactly these titles."""
-    found: set[str] = set()
-    async with asyncio.timeout(10):
-        while found != expected:
-            feed = (await web.get("/feed.json")).json()  # type: ignore[attr-defined]
-            found = {item["title"] for item in feed["items"]}
-            await asyncio.sleep(0.02)

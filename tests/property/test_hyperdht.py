@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from core.crypto.keys import key_pair
 from core.dht import handshake_messages, holepunch_messages, records, relay
 from core.dht.address import Address
+from core.dht.allowance import FairAllowance
 from core.dht.cache import AgingCache
 from core.dht.hyper_commands import CONSISTENT, PEER_HANDSHAKE, UNKNOWN
 from core.dht.messages import encode_request
@@ -156,6 +157,31 @@ def test_garbage_for_every_command(requests: list[tuple[int, bool, bytes]]) -> N
         node.receive(data, ("30.0.0.1", 999), "server", internet.now)
     internet.run(20)
     assert server._handshakes == {}, "what was no handshake is forgotten"
+
+
+@given(st.lists(st.tuples(st.floats(0, 0.7), st.sampled_from(["a", "b", "c"])), max_size=400))
+def test_an_allowance_is_never_overdrawn(steps: list[tuple[float, str]]) -> None:
+    allowance = FairAllowance(10, 20, 0.0)
+    now, taken = 0.0, 0
+    for pause, host in steps:
+        now += pause
+        taken += allowance.take(host, now)
+        assert taken <= 20 + 10 * now + 1
+
+
+def test_one_who_floods_leaves_room_for_others() -> None:
+    allowance = FairAllowance(500, 1_000, 0.0)
+    served = refused = 0
+    for number in range(100_000):  # ten thousand a second
+        now = number / 10_000
+        refused += not allowance.take("6.6.6.6", now)
+        if number % 100 == 0:
+            served += allowance.take(f"7.7.7.{number // 100 % 3}", now)
+    assert served == 1_000
+    assert refused > 90_000
+    # Who pretends to be ten thousand hosts gets no more either.
+    taken = sum(allowance.take(f"9.9.{number >> 8 & 255}.{number & 255}", 10.0) for number in range(10_000))
+    assert taken <= 1_000
 
 
 def test_flood_of_handshakes_is_bounded() -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from core.crypto.keys import KeyPair, key_pair
 from core.dht.announcer import Announcer
 from core.dht.connect import Connecting, ConnectOptions
-from core.dht.hyper_commands import CONSISTENT, OPEN, RANDOM
+from core.dht.hyper_commands import CONSISTENT, FIND_PEER, OPEN, RANDOM
 from core.dht.nat import Nat
+from core.dht.query import Query
 from core.dht.server import Server
 from core.dht.world import Meeting
 from core.errors import MeadowError
@@ -196,3 +199,52 @@ def test_the_way_back_stays_open_for_hours() -> None:
     conversation.connect(client)
     internet.run(20, lambda: conversation.over)
     assert conversation.at_client == HELLO + WORDS
+
+
+def test_who_was_met_before_is_met_again_without_a_walk() -> None:
+    internet = internet_of(15)
+    household, client = internet.add("consistent"), internet.add("consistent")
+    internet.run(10)
+    conversation = Talk(internet, household, client)
+    internet.run(20, lambda: conversation.over)
+    assert conversation.met is not None
+    conversation.met.stream.destroy()
+    walks = spy_on_walks(client)
+    conversation.at_client, conversation.met = b"", None
+    conversation.connect(client)
+    internet.run(20, lambda: conversation.over)
+    assert conversation.at_client == HELLO + WORDS
+    assert walks == []
+
+
+def test_remembered_nodes_that_are_gone_cost_a_moment() -> None:
+    internet = internet_of(17)
+    household, client = internet.add("consistent"), internet.add("consistent")
+    internet.run(10)
+    conversation = Talk(internet, household, client)
+    internet.run(20, lambda: conversation.over)
+    assert conversation.met is not None
+    conversation.met.stream.destroy()
+    for address in client.world.relay_addresses.get(SERVER.public_key):
+        internet.households.remove(internet._open.pop(address[0]))
+    internet.run(60)  # the server finds others
+    walks = spy_on_walks(client)
+    conversation.at_client, conversation.met = b"", None
+    conversation.connect(client)
+    internet.run(30, lambda: conversation.over)
+    assert conversation.at_client == HELLO + WORDS
+    assert walks
+
+
+def spy_on_walks(household: Household) -> list[bytes]:
+    """The targets of walks that begin from now on."""
+    walks: list[bytes] = []
+    query = household.node.query
+
+    def watched(target: bytes, command: int, *arguments: Any, **options: Any) -> Query:
+        if command == FIND_PEER:
+            walks.append(target)
+        return query(target, command, *arguments, **options)
+
+    household.node.query = watched  # type: ignore[method-assign]
+    return walks

@@ -74,8 +74,10 @@ def delete(seq: int, key: str) -> Operation:
 
 @asynccontextmanager
 async def aggregator(directory: Path, **settings: Any) -> AsyncIterator[Aggregator]:
-    """A started aggregator."""
-    running = await Aggregator.open(Settings(dir=directory, **settings))
+    """A started aggregator, without a DHT unless `bootstrap` names one on loopback."""
+    running = await Aggregator.open(
+        Settings(dir=directory, **{"no_dht": "bootstrap" not in settings} | settings)
+    )
     try:
         await running.start()
         yield running
@@ -117,3 +119,13 @@ async def site(directory: Path, **settings: Any) -> AsyncIterator[tuple[Aggregat
                 running.live.close()
                 server.should_exit = True
                 await serving
+
+
+async def titles(web: httpx2.AsyncClient, expected: set[str], seconds: float = 30.0) -> None:
+    """Wait until the feed shows exactly these titles."""
+    found: set[str] = set()
+    async with asyncio.timeout(seconds):
+        while found != expected:
+            feed = (await web.get("/feed.json")).json()
+            found = {item["title"] for item in feed["items"]}
+            await asyncio.sleep(0.02)

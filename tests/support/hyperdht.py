@@ -44,6 +44,7 @@ class Echo:
         self.meetings: list[Meeting] = []
         self.connections: list[Connection] = []
         self.received = b""
+        self.echoed = 0
         self._more = asyncio.Event()
         self._is_server = is_server
         self._key_pair = key_pair or dht.key_pair
@@ -61,6 +62,7 @@ class Echo:
 
         def receive(message: bytes, *_: object) -> bool:
             if self._is_server:
+                self.echoed += 1
                 send(message)
             else:
                 self.received += message

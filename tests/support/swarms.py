@@ -18,6 +18,7 @@ from core.swarm import (
     KeepAlive,
     Link,
     Listen,
+    Prove,
     Query,
     QueryKind,
     StartQuery,
@@ -69,11 +70,6 @@ class Wire:
     def __init__(self) -> None:
         self.ends: dict[Host, Link] = {}
         self.open_since: float | None = None
-        self.sent = False
-
-    def leave(self, dialer: Host) -> None:
-        """What opens the connection at the other end is on its way, unless the dial ended before."""
-        self.sent = dialer in self.ends
 
 
 class Host:
@@ -123,6 +119,8 @@ class Host:
                     assert peer.key == link.key
                     assert link.key not in self.connected, "two connections with one peer"
                     self.connected[link.key] = link
+                case Prove(link):
+                    self._prove(link)
                 case Destroy(link, reason):
                     self.later(0.0, lambda link=link, reason=reason: self.close(link, reason))
                 case KeepAlive(link):
@@ -207,13 +205,10 @@ class Host:
         wire = Wire()
         link.user = wire
         wire.ends[self] = link
-        remote.later(delay / 2, lambda: wire.leave(self))
         remote.later(delay, lambda: remote._incoming(self, wire))
         self.later(delay + self.world.latency(), lambda: self._opened(link, wire))
 
     def _incoming(self, dialer: Host, wire: Wire) -> None:
-        if not wire.sent:
-            return
         link = Link(dialer.key, is_client=False)
         link.user = wire
         if dialer not in wire.ends:
@@ -246,6 +241,12 @@ class Host:
             self.act()
         else:
             self.world.after(15.0, lambda: self._check(link))
+
+    def _prove(self, link: Link) -> None:
+        """The dialer's first words arrive, if there is somebody who still wants this connection."""
+        wire: Wire = link.user
+        if any(end.up and not end_link.is_closing for end, end_link in wire.ends.items() if end is not self):
+            self.later(self.world.latency(), lambda: self.swarm.proved(link, self.world.now))
 
     def _probe(self, link: Link) -> None:
         if link.user is not None:

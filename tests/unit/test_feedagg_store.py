@@ -27,6 +27,8 @@ NOW = 1_790_000_000_000
 BEE = bytes(range(32))
 OTHER = bytes(range(1, 33))
 START = Position()
+WORD_INDEX = ("words", "records_words")
+"""What migration 0002 makes for the search; it has no form that both databases share."""
 
 
 @pytest.fixture(
@@ -59,7 +61,8 @@ def listed(database: Database) -> list[tuple[bytes, bytes | None]]:
 
 def test_the_migrations_make_the_tables_that_the_program_knows(database: Database) -> None:
     with database.engine.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        options = {"include_object": lambda thing, name, kind, *_: not str(name).startswith(WORD_INDEX)}
+        assert compare_metadata(MigrationContext.configure(connection, opts=options), metadata) == []
     scripts = ScriptDirectory(str(Path(feedagg.__file__).parent / "migrations"))
     assert scripts.get_current_head() == databases.HEAD
 
@@ -190,7 +193,7 @@ def test_a_hidden_record_stays_hidden_when_it_is_edited_or_comes_again(database:
     write(database, [post(2, 1, "edited")], Position(0, 2, 1), Position(0, 3, 1))
     assert listed(database) == []
     assert database.read_now(queries.why_hidden, BEE, key) == "spam"
-    assert database.write_now(moderation.unhide, BEE, key)
+    assert database.write_now(moderation.unhide, BEE, key, NOW)
     assert [item for item, _ in listed(database)] == [key]
 
 
@@ -231,7 +234,7 @@ def test_every_feed_query_walks_an_index(tmp_path: Path) -> None:
             "before_cursor_execute",
             lambda connection, cursor, statement, parameters, *_: statements.append((statement, parameters)),
         )
-        place = Place(NOW, BEE, b"k")
+        place = Place(NOW, 7)
         for before in (None, place):
             database.read_now(queries.feed, before=before)
             database.read_now(queries.of_bee, BEE, before=before)

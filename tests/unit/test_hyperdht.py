@@ -5,14 +5,20 @@ from __future__ import annotations
 import asyncio
 import gc
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 
 from core.crypto.keys import key_pair
+from core.dht import connect
+from core.dht.address import Address
+from core.dht.commands import Socket
 from core.errors import LocalProtocolError, PeerUnreachable, TooFewNodes
+from core.net.connection import Connection
+from core.net.hyper_sockets import HyperSockets
 from core.net.hyperdht import HyperDht
+from core.net.meeting import plain_connection
 from core.net.testnet import Testnet
 from tests.support.hyperdht import Echo, echo_through, serve_echo
 
@@ -49,6 +55,67 @@ async def test_punching(net: Testnet, fast_open: bool) -> None:
         assert await echo.send(connection, b"through") == b"through"
     assert connection.how == "punched"
     assert [meeting.how for meeting in served.meetings] == ["punched"]
+    connection.close()
+
+
+async def test_on_one_network_no_hole_is_punched(net: Testnet, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Socket] = []
+    open_socket = HyperSockets.open_socket
+
+    def counted(sockets: HyperSockets, on_probe: Callable[[Address], None]) -> Socket:
+        opened.append(open_socket(sockets, on_probe))
+        return opened[-1]
+
+    monkeypatch.setattr(HyperSockets, "open_socket", counted)
+    monkeypatch.setattr(connect, "LOCAL_HEAD_START_SECONDS", 30.0)  # whatever else this machine does
+    server = await net.add(quick_firewall=False)
+    client = await net.add(quick_firewall=False)
+    served = await serve_echo(server, SERVER)
+    async with asyncio.timeout(30):
+        assert await echo_through(client, SERVER.public_key, b"near") == b"near"
+    assert [meeting.how for meeting in served.meetings] == ["lan"]
+    assert opened == []
+
+
+async def test_a_local_address_that_does_not_answer_is_no_obstacle(
+    net: Testnet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two networks behind one address: what the server calls its local address is nobody's here."""
+    server = await net.add(quick_firewall=False)
+    client = await net.add(quick_firewall=False)
+    monkeypatch.setattr(server.sockets, "local_addresses", lambda: [("127.0.0.1", 9)])
+    served = await serve_echo(server, SERVER)
+    async with asyncio.timeout(30):
+        assert await echo_through(client, SERVER.public_key, b"near") == b"near"
+    assert [meeting.how for meeting in served.meetings] == ["punched"]
+
+
+async def test_what_has_arrived_already_opens_no_connection_that_its_owner_does_not_hold_yet(
+    net: Testnet,
+) -> None:
+    """Whoever was dialed speaks first; its header may be there before the dialer takes the meeting up."""
+    server, client = await net.add(), await net.add()
+    served = await serve_echo(server, SERVER)
+    meeting = await client.connect(SERVER.public_key)
+    async with asyncio.timeout(20):
+        while not meeting.stream.receiver.unread:
+            await asyncio.sleep(0.01)
+        opened: list[Connection] = []
+        connection = plain_connection(
+            meeting, client.key_pair, on_open=opened.append, on_close=lambda _: None
+        )
+        assert opened == []
+        assert await connection.opened
+        assert opened == [connection]
+        (other,) = served.connections
+        await other.opened
+        unused = (connection.exchanged, other.exchanged)
+        assert unused == (False, False), "headers alone say nothing about who wants this connection"
+        assert connection.mux is not None
+        connection.mux._send(b"hello")
+        while not connection.exchanged:
+            await asyncio.sleep(0.01)
+        assert other.exchanged
     connection.close()
 
 

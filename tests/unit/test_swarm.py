@@ -1,65 +1,28 @@
-"""The swarm's rules one by one, with a driver of three lines."""
+"""The swarm's rules one by one; those for connections are in `test_swarm_links.py`."""
 
 from __future__ import annotations
 
 from random import Random
-from typing import TypeVar
 
 import pytest
 
 from core.errors import BadArgument
 from core.swarm import (
-    Ban,
-    Connect,
     Destroy,
     Dial,
     Flushed,
     Idle,
-    KeepAlive,
     Link,
     Listen,
-    Query,
     QueryKind,
     StartQuery,
     StopListening,
     StopQuery,
-    Swarm,
 )
 from core.swarm.peers import KnownPeer, Priority
 from core.swarm.queue import DialQueue
 from core.swarm.retry import Backoff, RetryTimer, backoff_of
-
-OWN = bytes([128]) * 32
-TOPIC = bytes([1]) * 32
-CLOSEST = b"closest nodes"
-NODES = (("10.0.0.1", 1), ("10.0.0.2", 2))
-T = TypeVar("T")
-
-
-def key(number: int) -> bytes:
-    return bytes([number]) * 32
-
-
-def swarm_of(**options: object) -> Swarm:
-    return Swarm(OWN, random=Random(1), **options)  # type: ignore[arg-type]
-
-
-def only(swarm: Swarm, kind: type[T]) -> list[T]:
-    return [action for action in swarm.actions() if isinstance(action, kind)]
-
-
-def lookup(swarm: Swarm, topic: bytes = TOPIC, **options: bool | int) -> Query:
-    """Join as a client and return the query that this starts."""
-    swarm.join(topic, **{"server": False, **options})  # type: ignore[arg-type]
-    (start,) = only(swarm, StartQuery)
-    return start.query
-
-
-def dial_one(swarm: Swarm, query: Query, number: int, now: float = 0.0) -> Link:
-    swarm.found(query, key(number), NODES, now)
-    (dial,) = only(swarm, Dial)
-    return dial.link
-
+from tests.support.swarm_steps import CLOSEST, NODES, TOPIC, dial_one, key, lookup, only, swarm_of
 
 # --- topics -----------------------------------------------------------------------------------------
 
@@ -316,70 +279,6 @@ def test_only_with_a_relay_do_failed_punches_lead_through_it() -> None:
         swarm.on_timer(swarm.deadline() or 0.0)
     (dial,) = only(swarm, Dial)
     assert dial.relay_through == key(200)
-
-
-# --- connections -------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("remote", "exchanged", "keeps"), [(1, False, False), (200, False, True), (1, True, True)]
-)
-def test_the_rule_for_duplicates(remote: int, exchanged: bool, keeps: bool) -> None:
-    swarm = swarm_of()
-    existing = dial_one(swarm, lookup(swarm), remote)
-    existing.exchanged = lambda: exchanged
-    incoming = Link(key(remote), is_client=False)
-    swarm.incoming(incoming, 1.0)
-    if not keeps:
-        keep_alive, destroy = swarm.actions()
-        assert keep_alive == KeepAlive(existing)
-        assert isinstance(destroy, Destroy)
-        assert destroy.link is incoming
-        return
-    (destroy,) = swarm.actions()
-    assert isinstance(destroy, Destroy)
-    assert destroy.link is existing
-    swarm.link_closed(existing, 1.1)
-    (connect,) = only(swarm, Connect)
-    assert connect.link is incoming
-
-
-def test_a_successor_that_died_meanwhile_does_not_surface() -> None:
-    swarm = swarm_of()
-    existing = dial_one(swarm, lookup(swarm), 200)
-    incoming = Link(key(200), is_client=False)
-    swarm.incoming(incoming, 1.0)
-    swarm.link_closed(incoming, 1.0)
-    swarm.actions()
-    swarm.link_closed(existing, 1.1)
-    assert only(swarm, Connect) == []
-    assert key(200) not in swarm.links
-
-
-def test_who_is_refused() -> None:
-    refused = {key(7), key(8)}
-    swarm = swarm_of(firewall=refused.__contains__)
-    swarm.ban(key(5))
-    assert swarm.refuses(OWN)
-    assert swarm.refuses(key(5))
-    assert swarm.refuses(key(7))
-    assert not swarm.refuses(key(6))
-    assert [action.key for action in only(swarm, Ban)] == [key(5), key(7)]
-    assert key(7) not in swarm.peers, "strangers could fill the memory with refused keys"
-    query = lookup(swarm)
-    for number in (5, 7, 128):
-        swarm.found(query, key(number), NODES, 0.0)
-    assert only(swarm, Dial) == []
-
-
-def test_servers_are_bounded() -> None:
-    swarm = swarm_of(max_servers=2)
-    for number in (1, 2, 3):
-        swarm.incoming(Link(key(number), is_client=False), 0.0)
-    connect, connect_too, destroy = swarm.actions()
-    assert isinstance(connect, Connect)
-    assert isinstance(connect_too, Connect)
-    assert isinstance(destroy, Destroy)
 
 
 # --- flush, suspend, stop ------------------------------------------------------------------------------

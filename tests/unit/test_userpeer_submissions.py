@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from core.errors import BadArgument
-from userpeer.submitting import Submission, Submissions, aggregator_url
+from userpeer.settings import Address
+from userpeer.submitting import Submission, Submissions, address_for, aggregator_url
 
 
 @pytest.mark.parametrize(
@@ -50,3 +51,17 @@ def test_a_file_that_is_not_ours_counts_as_empty(tmp_path: Path, content: str) -
     path = tmp_path / "aggregators.json"
     path.write_text(content)
     assert Submissions(path).all() == []
+
+
+@pytest.mark.parametrize(
+    ("host", "url", "told"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:8080", "127.0.0.1:7000"),
+        ("127.0.0.1", "https://feed.example.org", None),  # it would look on its own machine
+        ("192.0.2.7", "https://feed.example.org", "192.0.2.7:7000"),
+        ("0.0.0.0", "http://127.0.0.1:8080", "127.0.0.1:7000"),
+    ],
+)
+def test_which_address_an_aggregator_is_told(host: str, url: str, told: str | None) -> None:
+    address = address_for(Address(host, 7000), url)
+    assert (None if address is None else str(address)) == told

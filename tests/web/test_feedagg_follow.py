@@ -230,7 +230,7 @@ async def test_hiding_a_record_leaves_the_bee_as_it_was(tmp_path: Path) -> None:
         entry = await bee.get(key)
         assert entry is not None
         assert entry.value["text"] == "unwelcome here"
-        await running.database.write(moderation.unhide, bee.core.key, key.encode())
+        await running.database.write(moderation.unhide, bee.core.key, key.encode(), now_ms())
         assert await _has(running, "unwelcome")
 
 

@@ -1,0 +1,1 @@
+"""The commands of `feedagg` beside `serve`, by what they are about."""

@@ -1,0 +1,224 @@
+"""The search: one function over FTS5 or PostgreSQL's GIN index.
+
+The index knows which term is in which record, not where and not how often; newest first needs no more. What it finds
+is looked at again (phrases), so the index may be coarse.
+
+SQLite's index gives its records by number, not by date, so there are two ways to the newest thirty, and neither may
+cost what the whole database costs. A rare word's records are all fetched and sorted. A common word is met often, so
+the feed is walked from its newest record on, asking of each whether it holds the word. The border lies where both
+cost alike. PostgreSQL's planner makes the same choice from its statistics.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Text,
+    cast,
+    func,
+    literal,
+    literal_column,
+    select,
+    text,
+)
+from sqlalchemy.dialects.postgresql import TSQUERY
+
+from core.errors import BadArgument
+from core.peer import parse_key
+from core.records import Post, Watch, parse_record
+from feedagg import words
+from feedagg.decide import Status
+from feedagg.queries import PAGE, Item, Order, Page, Place, by_ids
+from feedagg.search import Query, Term, holds
+from feedagg.tables import IN_FEED, records
+
+FEW: Final = 8_000
+"""Up to so many records of a word are fetched and sorted."""
+
+WALKED: Final = 10_000
+"""Records of the feed that one page asks about at most; a page that is not full by then says where to go on."""
+
+LOOKED_AT: Final = 500
+"""Records that one page looks through for a phrase."""
+
+NAMESAKES: Final = 20
+
+_HELD: Final = "SELECT 1 FROM words WHERE words.rowid = stretch.id AND words MATCH :asked"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A page of what was found; `problems` says what of the query could not be followed."""
+
+    page: Page
+    problems: tuple[str, ...] = ()
+
+
+def find(
+    connection: Connection,
+    query: Query,
+    *,
+    before: Place | None = None,
+    after: Place | None = None,
+    size: int = PAGE,
+    order: Order = Order.DATE,
+) -> Found:
+    """The records of the merged feed that `query` asks for, newest first."""
+    problems = list(query.problems)
+    terms = [*query.every]
+    for name in query.authors:
+        bees = _bees(connection, name)
+        if not bees:
+            problems.append(f"Nobody called “{name}” is followed here.")
+            return Found(Page([]), tuple(problems))
+        terms.append(tuple(Term(words.bee_mark(bee)) for bee in bees))
+    if query.is_empty:
+        return Found(Page([]), tuple(problems))
+    if not terms:
+        terms.append(tuple(Term(words.mark("k", kind)) for kind in ("post", "movie")))
+    search = _Search(connection, terms, query, order)
+    is_newer = after is not None and before is None
+    items, more, resume = search.page(after if is_newer else before, size, is_newer=is_newer)
+    if is_newer:
+        return Found(Page(items[::-1], has_newer=more, has_older=True), tuple(problems))
+    return Found(Page(items, has_newer=before is not None, has_older=more, resume=resume), tuple(problems))
+
+
+def _bees(connection: Connection, name: str) -> list[bytes]:
+    """The bee of a key, or those whose profile holds these words."""
+    try:
+        return [parse_key(name)]
+    except BadArgument:
+        pass
+    wanted = words.words(name)
+    if not wanted:
+        return []
+    terms = [(Term(words.mark("k", "profile")),), *((Term(word),) for word in wanted)]
+    is_profile = (records.c.kind == "profile") & (records.c.status == literal_column(str(int(Status.KEPT))))
+    match = _matches(connection, terms, ())
+    query = select(records.c.bee, records.c.value).where(is_profile, match).limit(NAMESAKES)
+    said = ((row.bee, json.loads(row.value).get("name")) for row in connection.execute(query))
+    return [bee for bee, full in said if isinstance(full, str) and set(wanted) <= set(words.words(full))]
+
+
+class _Search:
+    """One query on one connection."""
+
+    def __init__(
+        self, connection: Connection, terms: Sequence[Sequence[Term]], query: Query, order: Order
+    ) -> None:
+        self._connection = connection
+        self._query = query
+        self._order = order
+        self._where: list[ColumnElement[bool]] = [IN_FEED]
+        if query.since is not None:
+            self._where.append(records.c.sort_at >= query.since)
+        if query.until is not None:
+            self._where.append(records.c.sort_at < query.until)
+        self._is_sqlite = connection.dialect.name == "sqlite"
+        self._match = _matches(connection, terms, query.without)
+        self._expression = fts_expression(terms, query.without)
+        self._few: list[int] | None = None
+        if self._is_sqlite:
+            asked = text("SELECT rowid FROM words WHERE words MATCH :match LIMIT :few")
+            asked = asked.bindparams(match=self._expression, few=FEW + 1)
+            few = list(connection.execute(asked).scalars())
+            self._few = few if len(few) <= FEW else None
+
+    def page(
+        self, start: Place | None, size: int, *, is_newer: bool
+    ) -> tuple[list[Item], bool, Place | None]:
+        """Up to `size` items behind `start`, whether there may be more, and where to go on if not at the last one."""
+        found: list[Item] = []
+        looked_at = 0
+        while True:
+            ids, walked_to = self._ids(start, size + 1 - len(found), is_newer=is_newer)
+            items = by_ids(self._connection, ids)
+            found += [item for item in items if holds(self._query, _texts(item))]
+            looked_at += len(items)
+            if len(found) > size:
+                return found[:size], True, None
+            if walked_to is not None:
+                return found, True, walked_to
+            if len(items) == 0 or not self._query.phrases:
+                return found, False, None
+            start = items[-1].place
+            if looked_at >= LOOKED_AT:
+                return found, True, start
+
+    def _ids(self, start: Place | None, limit: int, *, is_newer: bool) -> tuple[list[int], Place | None]:
+        query = select(records.c.id).where(*self._where)
+        if start is not None:
+            query = query.where(self._order.beyond(start, newer=is_newer))
+        query = query.order_by(*self._order.sorting(oldest_first=is_newer))
+        if not self._is_sqlite:
+            return list(self._connection.execute(query.where(self._match).limit(limit)).scalars()), None
+        if self._few is not None:
+            among = text("SELECT value FROM json_each(:ids)").bindparams(ids=json.dumps(self._few))
+            few = query.where(records.c.id.in_(among)).limit(limit)
+            return list(self._connection.execute(few).scalars()), None
+        return self._walk(query, limit)
+
+    def _walk(self, query: Any, limit: int) -> tuple[list[int], Place | None]:
+        """The same where the word is common: a stretch of the feed, and its end if the stretch was not enough."""
+        stretch = query.add_columns(records.c.sort_at).limit(WALKED).subquery("stretch")
+        walk = (
+            select(stretch.c.id)
+            .where(text(f"EXISTS ({_HELD})").bindparams(asked=self._expression))
+            .limit(limit)
+        )
+        ids = list(self._connection.execute(walk).scalars())
+        if len(ids) == limit:
+            return ids, None
+        # The page is not full: where its stretch ends is looked up once, and only then.
+        end = query.add_columns(records.c.sort_at).limit(1).offset(WALKED - 1)
+        last = self._connection.execute(end).one_or_none()
+        return ids, None if last is None else Place(last.sort_at, last.id)
+
+
+def _matches(
+    connection: Connection, terms: Sequence[Sequence[Term]], without: Sequence[Term]
+) -> ColumnElement[bool]:
+    """The condition on `records` that all of `terms` (one of each group) and none of `without` are in it."""
+    if connection.dialect.name == "sqlite":
+        among = text("SELECT rowid FROM words WHERE words MATCH :match")
+        return records.c.id.in_(among.bindparams(match=fts_expression(terms, without)))
+    document = func.feed_words(records.c.bee, records.c.kind, records.c.value)
+    return document.op("@@", is_comparison=True)(cast(literal(ts_expression(terms, without), Text), TSQUERY))
+
+
+def fts_expression(terms: Iterable[Sequence[Term]], without: Sequence[Term]) -> str:
+    """FTS5's language. Terms hold no quotes: they are quoted whole."""
+
+    def say(term: Term) -> str:
+        return f'"{term.text}"' + ("*" if term.is_prefix else "")
+
+    asked = " AND ".join("(" + " OR ".join(map(say, group)) + ")" for group in terms)
+    return f"({asked}) NOT ({' OR '.join(map(say, without))})" if without else asked
+
+
+def ts_expression(terms: Iterable[Sequence[Term]], without: Sequence[Term]) -> str:
+    """The language of tsquery; the same."""
+
+    def say(term: Term) -> str:
+        return f"'{term.text}'" + (":*" if term.is_prefix else "")
+
+    asked = ["(" + " | ".join(map(say, group)) + ")" for group in terms]
+    return " & ".join([*asked, *(f"!{say(term)}" for term in without)])
+
+
+def _texts(item: Item) -> list[str]:
+    """What a phrase may stand in."""
+    record = None if item.value is None else parse_record(item.key, item.value)
+    if isinstance(record, Post):
+        film = "" if record.film is None else record.film.title
+        return [record.text, "" if record.more is None else record.more.text, film, *record.tags]
+    if isinstance(record, Watch):
+        return [record.film.title, "" if record.review is None else record.review.text, *record.tags]
+    return []
