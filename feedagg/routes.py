@@ -7,7 +7,7 @@ from starlette.staticfiles import StaticFiles
 
 import templates
 from feedagg import api
-from feedagg.pages import about, bee, bees, decisions, feed, film, record, stream, submit
+from feedagg.pages import about, bee, bees, decisions, feed, film, proof, record, stream, submit
 
 ROUTES = [
     Route("/", feed.show, name="feed"),
@@ -18,6 +18,8 @@ ROUTES = [
     Route("/submit", submit.show, methods=["GET"], name="submit"),
     Route("/submit", submit.send, methods=["POST"]),
     Route("/decisions", decisions.show, name="decisions"),
+    Route("/proof", proof.show, name="proof"),
+    Route("/proof/{name}", proof.file, name="proof file"),
     Route("/about", about.show, name="about"),
     Route("/live", stream.show, name="live"),
     Route("/feed.json", api.feed, name="feed.json"),

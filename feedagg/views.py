@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import blake2b
 from urllib.parse import quote
@@ -12,7 +12,9 @@ from markupsafe import Markup
 from sqlalchemy import Connection
 
 from core.records import Post, Profile, Ref, Subject, Watch, film_ref, parse_record
-from feedagg import queries
+from feedagg import marks, queries
+from feedagg.ingest import now_ms
+from feedagg.marks import Mark
 from feedagg.markup import linkify, markdown
 from feedagg.queries import Item
 
@@ -82,6 +84,7 @@ class Card:
     source: str | None = None
     flag: str | None = None
     plain: str = ""  # the words alone, for feeds and page descriptions
+    mark: Mark | None = None  # where it stands: indexed, authentic, current
 
 
 def permalink(bee: bytes | str, key: bytes) -> str:
@@ -112,11 +115,17 @@ def author(bee: bytes, profile: bytes | None) -> Author:
 
 
 def cards(connection: Connection, items: Iterable[Item]) -> list[Card]:
-    """Cards of these rows, in their order. Reads the profiles they need."""
+    """Cards of these rows, in their order. Reads the profiles they need, and how far their bees are read."""
     items = list(items)
-    profiles = queries.profiles(connection, {item.bee for item in items})
-    authors = {item.bee: author(item.bee, profiles.get(item.bee)) for item in items}
-    return [made for item in items if (made := card(item, authors)) is not None]
+    bees = {item.bee for item in items}
+    profiles = queries.profiles(connection, bees)
+    authors = {bee: author(bee, profiles.get(bee)) for bee in bees}
+    read, now = marks.readings(connection, bees), now_ms()
+    return [
+        replace(made, mark=marks.mark(item.bee, item.key, item.seq, read.get(item.bee), now))
+        for item in items
+        if (made := card(item, authors)) is not None
+    ]
 
 
 def card(item: Item, authors: Mapping[bytes, Author], *, whole: bool = False) -> Card | None:

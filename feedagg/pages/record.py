@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette.responses import Response
 
 from core.records import value_hash
-from feedagg import queries, sources, views
+from feedagg import marks, queries, sources, views
 from feedagg.decide import Status
+from feedagg.ingest import now_ms
 from feedagg.pages.keys import bee_of
 from feedagg.queries import Item
 from feedagg.receipts import MEANINGS
@@ -54,10 +55,13 @@ async def show_key(request: Request, bee: bytes, key: bytes) -> Response:
         )
         return problem(request, 451, "Hidden here", sentence)
     card = None if item is None else views.card(item, {bee: author}, whole=True)
+    if item is not None and source is not None:
+        read_to = marks.Read(source.length, source.cursor, source.connected, source.last_contact)
+        mark = marks.mark(bee, key, item.seq, read_to, now_ms())
     if item is None or card is None or item.value is None:
         return _absent(request, source, item)
     view = RecordView(
-        card=card,
+        card=replace(card, mark=mark),
         bee=bee.hex(),
         key=key.decode(errors="replace"),
         seq=item.seq,

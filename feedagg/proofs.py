@@ -1,0 +1,111 @@
+"""Proof files of what this aggregator shows, made from the blocks it stores when somebody asks.
+
+What is hidden here is proved only as far as our own log says that it is; what its author removed, only as far as that
+it is gone. A lookup's path goes through blocks of other records, which any peer that has the bee's key can read anyway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import Connection
+
+from core.errors import BlockNotAvailable, MeadowError, RequestTimeout
+from core.hyperbee import Hyperbee
+from core.peer import encode_file, prove_lookup, prove_record
+from feedagg import queries, sources
+from feedagg.decide import Status
+from feedagg.queries import Item
+from feedagg.sources import Source
+
+if TYPE_CHECKING:
+    from feedagg.aggregator import Aggregator
+
+LOOKUP_SECONDS: Final = 5.0
+"""How long peers may take for blocks of a lookup that are not here."""
+
+MAX_BYTES: Final = 1024 * 1024
+
+
+class NoProof(MeadowError):
+    """There is nothing to prove, or it cannot be proved now; `status` is the page's."""
+
+    def __init__(self, sentence: str, status: int = 404) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
+@asynccontextmanager
+async def opened(here: Aggregator, bee: bytes) -> AsyncIterator[Hyperbee]:
+    """The bee as it is stored here: the one that is followed, or a session of its own while it is asked about."""
+    followed = here.ingest.followed.get(bee)
+    if followed is not None:
+        yield followed.bee
+        return
+    session = here.peer.bee(key=bee, key_encoding="binary", value_encoding="binary", extension=False)
+    try:
+        yield session
+    finally:
+        await session.close()
+
+
+async def record_file(here: Aggregator, bee: bytes, key: bytes) -> bytes:
+    """That the record shown under `key` is the block it says, signed by the bee's key. Raises `NoProof`."""
+    item = await here.database.read(_shown, bee, key)
+    async with opened(here, bee) as log:
+        try:
+            return _bounded(encode_file(prove_record(log.core, item.seq)))
+        except BlockNotAvailable:
+            raise NoProof(
+                "The block of this record is not stored here, so it is indexed and no more. It is proved as soon as "
+                "a peer that has the bee is reached."
+            ) from None
+
+
+async def lookup_file(here: Aggregator, bee: bytes, key: bytes) -> bytes:
+    """What `key` maps to in the newest version known here, or that it maps to nothing. Raises `NoProof`."""
+    await here.database.read(_followed, bee, key)
+    async with opened(here, bee) as log:
+        try:
+            return _bounded(encode_file(await prove_lookup(log.core, key, timeout=LOOKUP_SECONDS)))
+        except RequestTimeout:
+            raise NoProof(
+                "A lookup comes to blocks that are not stored here, and no peer sent them in time. Try again later.",
+                503,
+            ) from None
+        except BlockNotAvailable as error:
+            raise NoProof(f"Nothing can be proved yet: {error}.", 503) from error
+
+
+def _followed(connection: Connection, bee: bytes, key: bytes) -> Source:
+    """The source, unless what its bee says about `key` is not to be shown here."""
+    source = sources.get(connection, bee)
+    if source is None:
+        raise NoProof("This bee is not followed here.")
+    if source.state == sources.REFUSED:
+        raise NoProof(
+            "This bee is refused here, so nothing of it is shown. Any peer of it can prove its records.", 451
+        )
+    if queries.why_hidden(connection, bee, key) is not None:
+        raise NoProof("This record is hidden here. Any peer of the bee can prove it.", 451)
+    return source
+
+
+def _shown(connection: Connection, bee: bytes, key: bytes) -> Item:
+    _followed(connection, bee, key)
+    item = queries.record(connection, bee, key)
+    if item is None or item.status not in (Status.SHOWN, Status.KEPT):
+        if item is not None and item.status == Status.DELETED:
+            raise NoProof("Its author removed this record; that it is gone can be proved.", 410)
+        raise NoProof("There is no such record here.")
+    return item
+
+
+def _bounded(file: bytes) -> bytes:
+    if len(file) > MAX_BYTES:
+        raise NoProof(
+            f"The proof would have {len(file):,} bytes; files of more than {MAX_BYTES:,} are not made.", 413
+        )
+    return file

@@ -1,0 +1,137 @@
+"""Proofs in Chromium: checked by the page's own script while the site is out of reach; files chosen and dropped."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.peer import check_file, encode_file
+from core.records import format_date
+from feedagg import sources
+from feedagg.aggregator import Aggregator
+from feedagg.ingest import now_ms
+from feedagg.marks import proof_href
+from feedagg.proofs import lookup_file, record_file
+from tests.conftest import skip_or_fail
+from tests.support.evidence import conflict
+from tests.support.feedagg import author, site
+from tests.support.screens import VIEWS, browser, open_page, why_browser_is_missing
+
+pytestmark = [pytest.mark.anyio, pytest.mark.browser]
+
+KEY = f"post/{3:016x}".encode()
+
+
+@pytest.fixture(scope="module")
+async def chromium() -> AsyncIterator[Any]:
+    skip_or_fail(why_browser_is_missing())
+    async with browser() as started:
+        yield started
+
+
+@pytest.fixture
+async def followed(tmp_path: Path) -> AsyncIterator[tuple[Aggregator, str, Any]]:
+    """A site that read one bee: (running, url, bee)."""
+    async with author() as (_, bee, address), site(tmp_path / "site") as (running, url):
+        for n in range(12):
+            at = format_date(now_ms() - (50 - n) * 60_000)
+            await bee.put(f"post/{n:016x}", {"text": f"<b>Note</b> number {n}.", "createdAt": at})
+        await running.database.write(sources.add, bee.core.key, now_ms(), "command", address)
+        async with asyncio.timeout(30):
+            while running.ingest.records_read < 12:
+                await asyncio.sleep(0.02)
+        yield running, url, bee
+
+
+async def test_a_card_leads_to_its_proof(chromium: Any, followed: Any) -> None:
+    _, url, bee = followed
+    async with open_page(chromium) as page:
+        await page.goto(url)
+        mark = page.locator("#records > li", has_text="Note number 3.").get_by_role("link", name="Current")
+        await mark.or_(
+            page.locator("#records > li", has_text="number 3.").locator("a[href^='/proof']")
+        ).first.click()
+        await page.wait_for_url("**/proof?*")
+        record = page.locator("#proof-record .notice-ok")
+        await record.wait_for()
+        assert "this is block 4 of the log of 13 blocks" in await record.inner_text()
+        assert "maps to block 4" in await page.locator("#proof-lookup .notice-ok").inner_text()
+        assert bee.core.key.hex() in await page.locator("#proof-record").inner_text()
+        # what the author wrote is text, never markup
+        assert "<b>Note</b> number 3." in await page.locator("#proof-record blockquote").inner_text()
+
+
+async def test_a_saved_file_is_checked_without_the_site(chromium: Any, followed: Any, tmp_path: Path) -> None:
+    running, url, bee = followed
+    key = bee.core.key
+    good = await record_file(running, key, KEY)
+    files = {
+        "good": good,
+        "lookup": await lookup_file(running, key, KEY),
+        "conflict": encode_file(await conflict()),
+    }
+    absent = await lookup_file(running, key, b"post/none")
+    assert check_file(absent).is_absent
+    files["absent"] = absent
+    wrong = next(data for data in spoiled_files(good))
+    async with open_page(chromium) as page:
+        requests: list[str] = []
+        await page.goto(f"{url}/proof")
+        await page.locator("#proof-file").wait_for()
+        page.on("request", lambda request: requests.append(request.url))
+        await page.context.set_offline(True)
+        sentences = {
+            "good": "True: this is block 4 of the log of 13 blocks",
+            "lookup": "maps to block 4",
+            "absent": "maps to nothing",
+            "conflict": "signed two different histories of 3 blocks",
+        }
+        for name, data in files.items():
+            path = tmp_path / f"{name}.meadow-proof"
+            path.write_bytes(data)
+            await page.locator("#proof-file").set_input_files(path)
+            found = page.locator("#proof-found section", has_text=path.name).locator(".notice-ok")
+            await found.wait_for()
+            assert sentences[name] in await found.inner_text()
+        bad = tmp_path / "bad.meadow-proof"
+        bad.write_bytes(wrong)
+        await page.locator("#proof-file").set_input_files(bad)
+        await page.locator("#proof-found .notice-bad").wait_for()
+        assert "proves nothing" in await page.locator("#proof-found .notice-bad").inner_text()
+        assert await page.locator("#proof-found .notice-ok").count() == 0
+        await page.evaluate(
+            """data => {
+              const transfer = new DataTransfer()
+              transfer.items.add(new File([Uint8Array.from(data)], 'dropped'))
+              document.getElementById('proof-drop').dispatchEvent(
+                new DragEvent('drop', { dataTransfer: transfer, bubbles: true, cancelable: true }))
+            }""",
+            list(good),
+        )
+        await page.locator("#proof-found section", has_text="dropped").locator(".notice-ok").wait_for()
+        assert requests == []
+        await page.context.set_offline(False)
+
+
+def spoiled_files(data: bytes) -> Any:
+    """Files of the same size with one bit of the signature or of the block turned."""
+    for at in (len(data) - 100, len(data) // 3):
+        changed = bytearray(data)
+        changed[at] ^= 4
+        yield bytes(changed)
+
+
+async def test_the_page_fits_a_phone(chromium: Any, followed: Any) -> None:
+    _, url, bee = followed
+    for view in VIEWS:
+        async with open_page(chromium, view) as page:
+            if view == "phone":
+                await page.set_viewport_size({"width": 320, "height": 700})
+            await page.goto(url + proof_href("/proof", bee.core.key, KEY))
+            await page.locator("#proof-record .notice-ok").wait_for()
+            width = await page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+            assert width <= 0
