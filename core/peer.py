@@ -90,6 +90,7 @@ class Peer:
         self._listeners: list[Callable[[str, Connection], None]] = []
         self._closing = False
         self._followed: dict[bytes, tuple[Joined, set[Hypercore]]] = {}
+        self._announces = True
         self.network: Network | None = None
         """The DHT node and the swarm; None: peers are found by address only."""
 
@@ -117,6 +118,11 @@ class Peer:
                 await peer.close()
                 raise
         return peer
+
+    @property
+    def announces(self) -> bool:
+        """Whether what is opened here is announced, when there is a network."""
+        return self._announces
 
     # --- what is here -------------------------------------------------------------------------
 
@@ -173,17 +179,26 @@ class Peer:
     # --- the network --------------------------------------------------------------------------
 
     async def go_online(
-        self, bootstrap: Sequence[str], *, is_node: bool = False, max_peers: int = 64
+        self,
+        bootstrap: Sequence[str],
+        *,
+        is_node: bool = False,
+        max_peers: int = 64,
+        port: int | None = None,
+        announce: bool = True,
     ) -> Network:
         """Join the DHT that begins at `bootstrap` ("host:port"), and every core opened so far and from now on.
 
         Returns at once; `network.status()` tells how it goes. `is_node`: store for others too, as soon as this
-        machine turns out to be reachable. Raises `BadArgument`, or `OSError` when there is no UDP socket to be had.
+        machine turns out to be reachable. `port`: the UDP port that others reach; None takes a usual one. `announce`:
+        False looks for others without being found. Raises `BadArgument`, or `OSError` when there is no UDP socket to be
+        had.
         """
         if self.network is not None:
             raise BadArgument("this peer is in a network already")
+        self._announces = announce
         network = self.network = await Network.open(
-            self._network_key, self._met, bootstrap=bootstrap, is_node=is_node, max_peers=max_peers
+            self._network_key, self._met, bootstrap=bootstrap, is_node=is_node, port=port, max_peers=max_peers
         )
         for connection in self.connections:
             network.adopt(connection)
@@ -234,7 +249,7 @@ class Peer:
         key = core.discovery_key
         followed = self._followed.get(key)
         if followed is None:
-            followed = self._followed[key] = (self.network.join(key), set())
+            followed = self._followed[key] = (self.network.join(key, server=self._announces), set())
         followed[1].add(core)
         core.on("close", lambda: self._unfollow(core))
 

@@ -17,7 +17,7 @@ import click
 
 from core.errors import MeadowError
 
-from .settings import DEFAULT_WEB, UNDO_SECONDS, Settings, parse_address
+from .settings import DEFAULT_WEB, UNDO_SECONDS, Settings, default_directory, parse_address
 from .terminal import (
     Context,
     fail,
@@ -32,12 +32,6 @@ from .terminal import (
 )
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-def default_directory() -> Path:
-    """`~/.local/share/meadow/peer`, or where XDG_DATA_HOME points."""
-    base = os.environ.get("XDG_DATA_HOME")
-    return (Path(base) if base else Path.home() / ".local" / "share") / "meadow" / "peer"
 
 
 def json_option(function: F) -> F:

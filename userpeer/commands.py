@@ -13,14 +13,18 @@ from core.records import Rejected, parse_record
 
 from .drafts import MovieDraft, PostDraft, draft_from
 from .errors import NotFound, UserError
+from .hyp.commands import HYP_COMMANDS, LIVE_COMMANDS
 from .publishing import Written
 from .service import PeerService
 from .submitting import aggregator_url, submit
 
+LIVE = LIVE_COMMANDS
+"""Commands that go on until the client hangs up."""
+
 Items = AsyncIterator[dict[str, Any]]
 Command = Callable[[PeerService, Mapping[str, Any]], Items]
 
-COMMANDS: dict[str, Command] = {}
+COMMANDS: dict[str, Command] = {**HYP_COMMANDS}
 
 
 def _command(name: str) -> Callable[[Command], Command]:

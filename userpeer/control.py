@@ -8,8 +8,9 @@ in lines, each an object of exactly one of these shapes:
     <- {"done": true}                                                  and the next request may follow
     <- {"error": {"code": "not-found", "sentence": "There is ..."}}    instead of done
 
-The commands and their arguments are the table in `commands.py`. A client that closes the socket early ends
-the command. While nobody runs the peer there is no socket, and a command opens the store itself.
+The commands and their arguments are the tables in `commands.py` and `hyp/commands.py`. A client that closes the socket
+early ends the command; a *live* command has no other end, and nothing may be sent after it. While nobody runs the peer
+there is no socket, and a command opens the store itself.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ import asyncio
 import json
 import logging
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
 from core.errors import MeadowError
 
-from .client import MAX_LINE_BYTES, encode_line
-from .commands import COMMANDS
+from .call import MAX_LINE_BYTES, encode_line
+from .commands import COMMANDS, LIVE
 from .errors import UserError
 from .service import PeerService
 
@@ -68,34 +69,65 @@ async def _answer_lines(
 ) -> None:
     while line := await reader.readline():
         try:
-            async for item in _run(service, line):
-                writer.write(encode_line({"item": item}))
-                await writer.drain()
-            last: dict[str, Any] = {"done": True}
-        except ConnectionError:
+            command, arguments = _parse(line)
+        except UserError as error:
+            writer.write(encode_line(_error(error)))
+            continue
+        answering = _answer(service, command, arguments, writer)
+        if command not in LIVE:
+            await answering
+        elif not await _while_listened_to(answering, reader):
+            return
+
+
+async def _while_listened_to(answering: Coroutine[Any, Any, None], reader: asyncio.StreamReader) -> bool:
+    """Answer until that is done (True) or the client hangs up (False): a live command may be silent for long."""
+    tasks = (asyncio.create_task(answering), asyncio.create_task(reader.read(1)))
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        return not tasks[1].done()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _answer(
+    service: PeerService, command: str, arguments: Mapping[str, Any], writer: asyncio.StreamWriter
+) -> None:
+    try:
+        async for item in COMMANDS[command](service, arguments):
+            writer.write(encode_line({"item": item}))
+            await writer.drain()
+        last: dict[str, Any] = {"done": True}
+    except ConnectionError as error:
+        if not isinstance(error, MeadowError):
             raise
-        except (MeadowError, OSError) as error:
-            last = {"error": {"code": getattr(error, "code", "error"), "sentence": str(error)}}
-        except Exception:
-            _log.exception("the command %r failed", line[:200])
-            last = {
-                "error": {"code": "internal", "sentence": "The running peer failed; its terminal says why."}
-            }
-        writer.write(encode_line(last))
-        await writer.drain()
+        last = _error(error)
+    except (MeadowError, OSError) as error:
+        last = _error(error)
+    except Exception:
+        _log.exception("the command %r failed", command)
+        sentence = "The running peer failed; its terminal or its log says why."
+        last = {"error": {"code": "internal", "sentence": sentence}}
+    writer.write(encode_line(last))
+    await writer.drain()
 
 
-async def _run(service: PeerService, line: bytes) -> AsyncIterator[dict[str, Any]]:
+def _error(error: Exception) -> dict[str, Any]:
+    return {"error": {"code": getattr(error, "code", "error"), "sentence": str(error)}}
+
+
+def _parse(line: bytes) -> tuple[str, Mapping[str, Any]]:
+    """The command and its arguments. Raises `UserError`."""
     try:
         request = json.loads(line)
     except (ValueError, RecursionError):
         raise UserError("The request is not a line of JSON.") from None
     name = request.get("command") if isinstance(request, dict) else None
-    command = COMMANDS.get(name) if isinstance(name, str) else None
-    arguments = request.get("arguments", {}) if command is not None else None
-    if command is None or not isinstance(arguments, dict):
+    arguments = request.get("arguments", {}) if isinstance(request, dict) else None
+    if not isinstance(name, str) or name not in COMMANDS or not isinstance(arguments, dict):
         raise UserError(
             f"A request names one of the commands {', '.join(sorted(COMMANDS))}, and its arguments."
         )
-    async for item in command(service, arguments):
-        yield item
+    return name, arguments

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -12,14 +11,14 @@ from typing import Any
 
 import uvicorn
 
-from core.errors import PeerUnreachable
-from core.peer import Peer, settle_garbage_collector
+from core.peer import settle_garbage_collector
 
 from .app import create_app
 from .control import serve_control
+from .online import cannot_open, go_online, listen
 from .security import load_token
 from .service import open_service
-from .settings import ANY_PORT, Address, Settings
+from .settings import Address, Settings
 
 # How long an answer under way may take after the stop; live streams are ended at once.
 GRACE_SECONDS = 1
@@ -55,8 +54,10 @@ async def serve(settings: Settings, announce: Callable[[dict[str, Any]], None]) 
         with web_socket:
             web = Address(settings.web.host, web_socket.getsockname()[1])
             token = None if web.is_loopback else load_token(settings.web_token)
-            service.listening = await _listen(service.peer, settings)
-            await _go_online(service.peer, settings)
+            service.listening = await listen(service.peer, settings)
+            await go_online(service.peer, settings)
+            await service.bees.start()
+            service.stop = stop.set
             app = create_app(service, web=web, token=token)
             server = _Server(
                 uvicorn.Config(
@@ -94,46 +95,6 @@ def _ready(key: str, web: Address, listening: Address, token: str | None) -> dic
     return event
 
 
-async def _go_online(peer: Peer, settings: Settings) -> None:
-    if settings.bootstrap is None:
-        return
-    try:
-        await peer.go_online(settings.bootstrap, is_node=settings.dht_node)
-    except OSError as error:
-        raise PeerUnreachable(
-            f"No UDP socket can be opened for the DHT: {error.strerror or error}. Without it: --no-dht."
-        ) from error
-
-
-async def _listen(peer: Peer, settings: Settings) -> Address:
-    """Where it was asked for; else where it was the last time, so that who knows the address finds it again."""
-    wanted = settings.listen
-    if wanted is not None:
-        return await _listen_at(peer, wanted)
-    try:
-        address = await _listen_at(peer, ANY_PORT._replace(port=_last_port(settings)))
-    except PeerUnreachable:  # something else has that port now
-        address = await _listen_at(peer, ANY_PORT)
-    settings.last_port.write_text(f"{address.port}\n", "ascii")
-    return address
-
-
-async def _listen_at(peer: Peer, wanted: Address) -> Address:
-    try:
-        return Address(*await peer.listen(wanted.host, wanted.port))
-    except OSError as error:
-        raise _cannot("--listen", wanted, error) from error
-
-
-def _last_port(settings: Settings) -> int:
-    """0 when there was no last time."""
-    try:
-        port = int(settings.last_port.read_text("ascii"))
-    except (OSError, ValueError):
-        return 0
-    return port if 0 < port < 65_536 else 0
-
-
 def _bind(wanted: Address, option: str) -> socket.socket:
     """A listening socket, bound before anything is announced."""
     try:
@@ -149,13 +110,6 @@ def _bind(wanted: Address, option: str) -> socket.socket:
             bound.close()
             raise
     except OSError as error:
-        raise _cannot(option, wanted, error) from error
+        raise cannot_open(option, wanted, error) from error
     bound.setblocking(False)
     return bound
-
-
-def _cannot(option: str, wanted: Address, error: OSError) -> PeerUnreachable:
-    reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
-    return PeerUnreachable(
-        f"{wanted} cannot be opened: {reason}. Choose another with {option} HOST:PORT; port 0 is a free one."
-    )

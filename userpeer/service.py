@@ -17,6 +17,7 @@ from core.records import is_bee_key
 
 from .draft_store import DraftStore
 from .errors import NotFound, UserError
+from .hyp.bees import Bees
 from .library import FollowedBee, Follows, Library, Shelf
 from .media import Media
 from .pending import Waiting
@@ -66,7 +67,10 @@ class PeerService:
         self.drafts = DraftStore(settings.drafts)
         self.waiting = Waiting(settings.pending, publisher, self.drafts, settings.undo_seconds, self._tell)
         self.media = Media(peer, bee, publisher)
+        self.bees = Bees(peer, bee)
         self.listening: Address | None = None
+        self.stop: Callable[[], None] | None = None
+        """Ends the process that serves; None when nobody does."""
         self._listeners: list[Callable[[], None]] = []
         self._shelf: Shelf | None = None
         self._follows: Follows | None = None
@@ -130,6 +134,7 @@ class PeerService:
     async def close(self) -> None:
         """Sign what waits, stop reading. The peer itself is its opener's to close."""
         await self.waiting.close()
+        await self.bees.close()
         if self._follows is not None:
             await self._follows.close()
         if self._shelf is not None:
@@ -185,7 +190,7 @@ async def open_service(settings: Settings, *, reads: bool = False) -> AsyncItera
     Raises `StorageLocked` when another process holds it, and other `StorageError`s with a sentence.
     """
     settings.prepare()
-    peer = await Peer.open(settings.store)
+    peer = await Peer.open(None if settings.memory_only else settings.store)
     try:
         bee = peer.bee(name=BEE_NAME)
         publisher = await Publisher.open(bee)

@@ -47,6 +47,12 @@ ANY_PORT = Address("127.0.0.1", 0)
 UNDO_SECONDS = 6.0
 
 
+def default_directory() -> Path:
+    """`~/.local/share/meadow/peer`, or where XDG_DATA_HOME points."""
+    base = os.environ.get("XDG_DATA_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "share") / "meadow" / "peer"
+
+
 def parse_address(text: str) -> Address:
     """`HOST:PORT` or `[IPV6]:PORT`. Raises `BadArgument` with a sentence."""
     host, colon, port = text.strip().rpartition(":")
@@ -65,7 +71,9 @@ class Settings:
 
     `listen` None: the port of the last time, or a free one. `bootstrap`: nodes of the DHT to begin with; None: no
     DHT. `dht_node`: store for others as soon as this machine turns out to be reachable. `undo_seconds`: how long an
-    edit or a delete on the page waits before it is signed.
+    edit or a delete on the page waits before it is signed. `port`: the UDP port of the DHT; None: that of the last
+    time, or a usual one. `announce`: False finds others without being found. `memory_only`: nothing of the store is
+    written to the disk.
     """
 
     directory: Path
@@ -74,6 +82,9 @@ class Settings:
     bootstrap: tuple[str, ...] | None = None
     dht_node: bool = False
     undo_seconds: float = UNDO_SECONDS
+    port: int | None = None
+    announce: bool = True
+    memory_only: bool = False
 
     @property
     def store(self) -> Path:
@@ -104,6 +115,16 @@ class Settings:
     def last_port(self) -> Path:
         """The port that peers used the last time: who was told of it shall find us again."""
         return self.directory / "listen-port"
+
+    @property
+    def last_dht_port(self) -> Path:
+        """The UDP port of the last time: a firewall that was opened for it stays open for us."""
+        return self.directory / "dht-port"
+
+    @property
+    def daemon_log(self) -> Path:
+        """What the daemon has to say (`hyp daemon start`)."""
+        return self.directory / "daemon.log"
 
     @property
     def web_token(self) -> Path:

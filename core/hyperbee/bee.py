@@ -116,6 +116,14 @@ class Hyperbee(BeeView):
         await writer.append(transaction)
         return done
 
+    async def write_header(self) -> None:
+        """Append the header of a new bee now, not with its first write: readers can tell an empty bee from none.
+
+        Nothing happens when it is there. Returns when it is durable; raises `SessionNotWritable`.
+        """
+        writer = self._require_writer()
+        await writer.append(await writer.begin())
+
     async def delete(
         self,
         key: Any,

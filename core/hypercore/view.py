@@ -119,6 +119,11 @@ class LogView:
         return min(self.log.contiguous_length, self.length)
 
     @property
+    def blocks_held(self) -> int:
+        """How many blocks are held here, wherever they lie."""
+        return self.log.bitfield.count(0, self.length)
+
+    @property
     def remote_contiguous_length(self) -> int:
         """The longest prefix that any peer ever said it holds."""
         return min(self.log.remote_contiguous_length, self.length)

@@ -40,20 +40,23 @@ class Network:
         *,
         bootstrap: Sequence[str] = PUBLIC_BOOTSTRAP,
         is_node: bool = False,
+        port: int | None = None,
         max_peers: int = 64,
         firewall: Callable[[bytes], bool] | None = None,
     ) -> Network:
         """Bind two UDP sockets and begin to look for the DHT; what is joined meanwhile waits until it is found.
 
         `bootstrap`: "host:port" of nodes to begin with. `is_node`: store for others as soon as that is possible, not
-        only after a while. Raises `BadArgument` for addresses that are none, `OSError` without sockets.
+        only after a while. `port`: of the UDP socket that others reach; None takes the first free one of `PORTS` (on
+        loopback any). Raises `BadArgument` for addresses that are none, `OSError` without sockets.
         """
         given = tuple(bootstrap)
         stays_here = _is_local(given)
         dht = await HyperDht.open(
             key_pair=key_pair,
             host=LOOPBACK if stays_here else ANYWHERE,
-            ports=(0,) if stays_here else PORTS,
+            ports=(port,) if port is not None else (0,) if stays_here else PORTS,
+            any_port=port is None,
             bootstrap=given,
             ephemeral=False if is_node else None,
         )

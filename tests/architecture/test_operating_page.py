@@ -11,11 +11,13 @@ import pytest
 
 import feedagg.cli
 import userpeer.cli
+import userpeer.hyp.cli
 from feedagg.settings import Settings
 from tests.support.repository import ROOT
 
 PAGE = (ROOT / "docs/operating.md").read_text(encoding="utf-8")
-USERPEER, FEEDAGG = PAGE.split("## An aggregator")
+USERPEER, _, REST = PAGE.partition("## Many bees")
+HYP, _, FEEDAGG = REST.partition("## An aggregator")
 
 
 def root_command(module: object) -> click.Group:
@@ -44,10 +46,13 @@ def options(command: click.Command) -> set[str]:
     }
 
 
-CASES = [(module, part) for module, part in ((userpeer.cli, USERPEER), (feedagg.cli, FEEDAGG))]
+CASES = [
+    (module, part)
+    for module, part in ((userpeer.cli, USERPEER), (userpeer.hyp.cli, HYP), (feedagg.cli, FEEDAGG))
+]
 
 
-@pytest.mark.parametrize(("module", "part"), CASES, ids=["userpeer", "feedagg"])
+@pytest.mark.parametrize(("module", "part"), CASES, ids=["userpeer", "hyp", "feedagg"])
 def test_every_command_and_option_is_on_the_page(module: object, part: str) -> None:
     group = root_command(module)
     missing = [option for option in options(group) if f"`{option}" not in part and f"{option} " not in part]
@@ -58,7 +63,7 @@ def test_every_command_and_option_is_on_the_page(module: object, part: str) -> N
     assert not set(missing) - {"--version"}, missing
 
 
-@pytest.mark.parametrize(("module", "part"), CASES, ids=["userpeer", "feedagg"])
+@pytest.mark.parametrize(("module", "part"), CASES, ids=["userpeer", "hyp", "feedagg"])
 def test_the_page_names_no_option_that_does_not_exist(module: object, part: str) -> None:
     group = root_command(module)
     known = options(group).union(*(options(command) for _, command in commands(group)))

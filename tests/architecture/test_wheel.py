@@ -55,7 +55,7 @@ def test_the_wheel_runs_in_an_empty_environment(wheel: Path, tmp_path: Path) -> 
     checked = run([str(python), "-m", "pip", "check"], tmp_path)
     assert checked.returncode == 0, checked.stdout
 
-    for command in ("userpeer", "feedagg"):
+    for command in ("userpeer", "hyp", "feedagg"):
         helped = run([str(python.with_name(command)), "--help"], tmp_path)
         assert helped.returncode == 0, helped.stderr
         assert helped.stdout.startswith("Usage:")

@@ -1,0 +1,274 @@
+"""The command line `hyp`: the workshop's words for the bees of this machine.
+
+Nearly everything asks the running daemon (or `userpeer run`, which is the same peer with a page) and imports nothing of
+the peer itself: that is what makes a command quick.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from core.errors import MeadowError
+from userpeer.settings import Settings, default_directory, parse_address
+
+from .cli_bee import bee
+from .terminal import USAGE, Context, Group, ask, fail, print_item, print_json, remark, say_error
+
+
+def _directory() -> Path:
+    """That of the personal peer: one directory, one store, one process."""
+    named = os.environ.get("USERPEER_DIR")
+    return Path(named) if named else default_directory()
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=True)
+@click.option(
+    "--dir",
+    "directory",
+    type=click.Path(file_okay=False, path_type=Path),
+    envvar="HYP_DIR",
+    default=_directory,
+    show_default="the directory of `userpeer`",
+    help="The directory of the peer; it is made at the first start.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print machine-readable lines.")
+@click.version_option(package_name="meadow-feed", prog_name="hyp")
+@click.pass_context
+def cli(ctx: click.Context, directory: Path, as_json: bool) -> None:
+    """Bees by key: create them, read and write them, keep other people's alive.
+
+    A bee is named by hyper://<64 hex>, or by the name it was created with. docs/hyp.md has a tour.
+    """
+    ctx.obj = Context(directory.expanduser(), as_json)
+
+
+# --- the daemon -----------------------------------------------------------------------------------
+
+
+@cli.group(cls=Group)
+def daemon() -> None:
+    """The process in the background that holds the store and the connections."""
+
+
+@daemon.command()
+@click.option(
+    "--bootstrap",
+    metavar="HOST:PORT,...",
+    help="Nodes of the DHT to begin with, instead of those of the public network.",
+)
+@click.option("--no-dht", is_flag=True, help="Do not use the DHT: peers are found by address only.")
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65_535),
+    help="UDP port by which others reach this machine; by default the one of the last time, at first 49737.",
+)
+@click.option("--listen", metavar="HOST:PORT", help="TCP address for peers that are given one.")
+@click.option("--no-announce", is_flag=True, help="Find others without being found.")
+@click.option("--memory-only", is_flag=True, help="Keep nothing on the disk: a restart begins anew.")
+@click.option(
+    "--dht-node", is_flag=True, help="Store for others in the DHT as soon as this machine is reachable."
+)
+@click.pass_obj
+def start(
+    obj: Context,
+    bootstrap: str | None,
+    no_dht: bool,
+    port: int | None,
+    listen: str | None,
+    no_announce: bool,
+    memory_only: bool,
+    dht_node: bool,
+) -> None:
+    """Start the daemon; returns once it answers. It goes on when this terminal is closed."""
+    from . import spawn
+
+    if no_dht and (bootstrap is not None or port is not None or dht_node or no_announce):
+        raise click.UsageError(
+            "--no-dht turns off what --bootstrap, --port, --no-announce and --dht-node are about."
+        )
+    nodes = None if bootstrap is None else tuple(filter(None, map(str.strip, bootstrap.split(","))))
+    try:
+        settings = Settings(
+            obj.settings.directory,
+            listen=None if listen is None else parse_address(listen),
+            bootstrap=None if no_dht else nodes,
+            dht_node=dht_node,
+            port=port,
+            announce=not no_announce,
+            memory_only=memory_only,
+        )
+        started = spawn.start(settings, public_dht=nodes is None and not no_dht)
+        about = spawn.status(settings)
+    except (MeadowError, OSError) as error:
+        fail(obj, error)
+    if not started:
+        remark(
+            obj,
+            "It was running already, and goes on as it was started; options of this command changed nothing.",
+        )
+    print_item(obj, about, "Daemon is running.")
+
+
+@daemon.command("status")
+@click.pass_obj
+def daemon_status(obj: Context) -> None:
+    """Say how the daemon is; exit code 2 when there is none."""
+    for about in ask(obj, "daemon.status"):
+        if obj.as_json:
+            print_json(about)
+            continue
+        reach = "hole-punchable" if about["holePunchable"] else "not hole-punchable"
+        click.echo(f"Meadow v{about['version']}, process {about['pid']}")
+        click.echo(f"Your address:  {about['address'] or '?'} ({reach})")
+        click.echo(f"Network        {about['network']}")
+        if about["udp"]:
+            click.echo(f"UDP            {about['udp']}, bootstrap {', '.join(about['bootstrap'])}")
+        click.echo(f"TCP            {about['listen']}")
+        click.echo(f"Connections    {about['connections']}")
+        click.echo(f"Bees           {about['bees']}{'' if about['announces'] else ', announced to nobody'}")
+        click.echo(f"Store          {about['store'] or 'in memory only'}")
+        click.echo(f"Log            {about['log']}")
+
+
+@daemon.command()
+@click.pass_obj
+def stop(obj: Context) -> None:
+    """Stop the daemon (or `userpeer run`); returns once it is gone."""
+    from userpeer.errors import NotRunning
+
+    from . import spawn
+    from .spawn import DaemonFailed
+
+    try:
+        process = spawn.stop(obj.settings)
+    except NotRunning:
+        print_item(obj, {"stopped": False}, "Daemon was not running.")
+        return
+    except (DaemonFailed, MeadowError, OSError) as error:
+        fail(obj, error)
+    print_item(obj, {"stopped": True, "pid": process}, "Daemon stopped.")
+
+
+# --- bees -----------------------------------------------------------------------------------------
+
+
+@cli.group(cls=Group)
+def create() -> None:
+    """Make something new: a bee."""
+
+
+@create.command("bee")
+@click.argument("name", required=False)
+@click.pass_obj
+def create_bee(obj: Context, name: str | None) -> None:
+    """Make a bee called NAME (or bee-1, bee-2, ...) and print its URL: what you give to others.
+
+    It can be written and read at once, and is shared for as long as the daemon runs.
+    """
+    for item in ask(obj, "hyp.create", name=name):
+        if not obj.as_json:
+            remark(obj, f"Bee created: {item['name']}")
+        print_item(obj, item, item["url"])
+
+
+@cli.command("ls")
+@click.pass_obj
+def ls(obj: Context) -> None:
+    """List your bees, and those of others that you seed."""
+    for item in ask(obj, "hyp.list"):
+        what = "yours" if item["own"] else "seeded for others"
+        shared = "" if item["seeding"] else ", not shared"
+        words = f"{item['name'] or '-':<16} {item['url']}  {item['length']:,} blocks, {what}{shared}"
+        print_item(obj, item, words)
+
+
+@cli.command()
+@click.argument("bees", nargs=-1, metavar="[BEE]...")
+@click.option("-l", "--long", "is_long", is_flag=True, help="Each peer, and who took how much.")
+@click.option("--live", is_flag=True, help="Again every second, until Ctrl-C.")
+@click.pass_obj
+def info(obj: Context, bees: tuple[str, ...], is_long: bool, live: bool) -> None:
+    """Say who is connected, how much is here, and what goes in and out. Never waits for the network."""
+    from .report import bee_report
+
+    if not live:
+        found = list(ask(obj, "hyp.info", bees=list(bees)))
+        for item in found:
+            print_item(obj, item, bee_report(item, is_long=is_long))
+        return
+    lines = 0
+    for moment in ask(obj, "hyp.live", bees=list(bees)):
+        if obj.as_json:
+            print_json(moment)
+            continue
+        text = "\n".join(bee_report(item, is_long=is_long) for item in moment["bees"])
+        if lines and sys.stdout.isatty():
+            click.echo(f"\x1b[{lines}F\x1b[J", nl=False)
+        click.echo(text)
+        lines = text.count("\n") + 1
+
+
+@cli.command()
+@click.argument("bees", nargs=-1, required=True, metavar="BEE...")
+@click.pass_obj
+def seed(obj: Context, bees: tuple[str, ...]) -> None:
+    """Share these bees from here, and keep all of them: also other people's, also after a restart."""
+    for bee_named in bees:
+        for item in ask(obj, "hyp.seed", bee=bee_named):
+            print_item(obj, item, f"Seeding {short(item)}")
+
+
+@cli.command()
+@click.argument("bees", nargs=-1, required=True, metavar="BEE...")
+@click.option("--clear", is_flag=True, help="Also forget the blocks of other people's bees that are here.")
+@click.pass_obj
+def unseed(obj: Context, bees: tuple[str, ...], clear: bool) -> None:
+    """Announce these bees no longer and fetch nothing more of them; what is here stays readable.
+
+    Whoever is connected already and knows the key can still be given what is here, until it is cleared.
+    """
+    for bee_named in bees:
+        for item in ask(obj, "hyp.unseed", bee=bee_named, clear=clear):
+            print_item(obj, item, f"No longer seeding {short(item)}")
+
+
+def short(item: dict[str, Any]) -> str:
+    """A bee in a few letters."""
+    return item["name"] or f"{item['key'][:6]}..{item['key'][-2:]}"
+
+
+cli.add_command(bee)
+
+
+def main() -> None:
+    """The console script."""
+    try:
+        words = sys.argv[1:]
+        if "--json" in words:  # wherever it stands
+            words.remove("--json")
+            words.insert(0, "--json")
+        status = cli.main(words, prog_name="hyp", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        sys.exit(USAGE)
+    except click.ClickException as error:
+        if "--json" in sys.argv:
+            say_error(Context(Path(), True), "usage", error.format_message())
+        else:
+            error.show()
+        sys.exit(USAGE)
+    except (KeyboardInterrupt, click.Abort):
+        sys.exit(130)
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(0)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+if __name__ == "__main__":
+    main()
