@@ -102,6 +102,7 @@ class Peer:
         bootstrap: Sequence[str] | None = None,
         is_node: bool = False,
         max_peers: int = 64,
+        relay_through: bytes | None = None,
         **store_options: Any,
     ) -> Peer:
         """Open (or create) the peer that lives in `directory`; None keeps everything in memory.
@@ -113,7 +114,9 @@ class Peer:
         peer = cls(store, store.create_key_pair(_NETWORK_KEY_NAME))
         if bootstrap is not None:
             try:
-                await peer.go_online(bootstrap, is_node=is_node, max_peers=max_peers)
+                await peer.go_online(
+                    bootstrap, is_node=is_node, max_peers=max_peers, relay_through=relay_through
+                )
             except BaseException:
                 await peer.close()
                 raise
@@ -186,19 +189,26 @@ class Peer:
         max_peers: int = 64,
         port: int | None = None,
         announce: bool = True,
+        relay_through: bytes | None = None,
     ) -> Network:
         """Join the DHT that begins at `bootstrap` ("host:port"), and every core opened so far and from now on.
 
         Returns at once; `network.status()` tells how it goes. `is_node`: store for others too, as soon as this
         machine turns out to be reachable. `port`: the UDP port that others reach; None takes a usual one. `announce`:
-        False looks for others without being found. Raises `BadArgument`, or `OSError` when there is no UDP socket to be
-        had.
+        False looks for others without being found. `relay_through`: the key of a blind relay, where two peers meet that
+        cannot reach each other. Raises `BadArgument`, or `OSError` when there is no UDP socket to be had.
         """
         if self.network is not None:
             raise BadArgument("this peer is in a network already")
         self._announces = announce
         network = self.network = await Network.open(
-            self._network_key, self._met, bootstrap=bootstrap, is_node=is_node, port=port, max_peers=max_peers
+            self._network_key,
+            self._met,
+            bootstrap=bootstrap,
+            is_node=is_node,
+            port=port,
+            max_peers=max_peers,
+            relay_through=relay_through,
         )
         for connection in self.connections:
             network.adopt(connection)

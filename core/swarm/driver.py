@@ -134,6 +134,8 @@ class SwarmDriver:
         self._idle: asyncio.Future[None] | None = None
         self.errors: deque[PeerError] = deque(maxlen=_ERRORS_KEPT)
         """The last dials that failed, oldest first."""
+        self.dialed = 0
+        """Dials begun so far."""
         # Before the node knows where it stands, nobody could be told how to reach it.
         self._acting = not dht.machine.bootstrapped
         self._timer: asyncio.TimerHandle | None = None
@@ -319,7 +321,10 @@ class SwarmDriver:
 
     def _listen(self) -> None:
         server = self.server = self.dht.serve(
-            self._key_pair, self._incoming, firewall=lambda key, address: self._refuses(key)
+            self._key_pair,
+            self._incoming,
+            firewall=lambda key, address: self._refuses(key),
+            relay_through=lambda: self.swarm.relay_for(None),
         )
 
         def announced(_: object) -> None:
@@ -351,6 +356,7 @@ class SwarmDriver:
 
     def _dial(self, link: Link, relay_addresses: Sequence[Address], relay_through: bytes | None) -> None:
         wire = link.user = _Wire()
+        self.dialed += 1
 
         def met(meeting: Meeting) -> None:
             wire.connecting = None
@@ -434,6 +440,7 @@ class SwarmDriver:
         came_online, self._online = online and not self._online, online
         address = machine.public_address
         host = None if address is None else address[0]
+        self.swarm.nat_is_random = address is not None and address[1] == 0
         moved = self._host is not None and host is not None and host != self._host
         self._host = host or self._host
         if came_online or moved or event is Event.WOKE_UP:

@@ -189,6 +189,10 @@ class Swarm:
         self._out.append(Ban(key, "the firewall refuses it"))
         return True
 
+    def relay_for(self, peer: KnownPeer | None) -> bytes | None:
+        """The blind relay to meet `peer` at (None: whoever dials us); None when a direct path may be hoped for."""
+        return self.relay_through if self.nat_is_random or (peer and peer.force_relay) else None
+
     # --- what the driver reports --------------------------------------------------------------------
 
     def listening(self) -> None:
@@ -276,7 +280,7 @@ class Swarm:
             return False
         if link.peer.queued:
             self._queue.remove(link.peer)
-            self._tried(link.peer)
+            self._flushes.tried(link.peer.flush_tick)
         self.links.add(link)
         return True
 
@@ -398,18 +402,17 @@ class Swarm:
 
     def _dial(self, peer: KnownPeer) -> None:
         if peer.banned or peer.key in self.links or self.refuses(peer.key):
-            self._tried(peer)
+            self._flushes.tried(peer.flush_tick)
             self._forget_if_useless(peer)
             return
         link = Link(peer.key, is_client=True, peer=peer)
         self.links.add(link)
-        relay = self.relay_through if peer.force_relay or self.nat_is_random else None
-        self._out.append(Dial(link, peer.relay_addresses, relay))
+        self._out.append(Dial(link, peer.relay_addresses, self.relay_for(peer)))
 
     def _dialed(self, link: Link) -> None:
         """The first outcome of a dial, good or bad."""
         if link.peer is not None:
-            self._tried(link.peer)
+            self._flushes.tried(link.peer.flush_tick)
         if self.links.dialing == 0:
             self._flush_when_full()
 
@@ -489,9 +492,6 @@ class Swarm:
         self._flushes.wait(flush, len(self._queue) + self.links.unopened)
         if self.links.dialing == 0:
             self._flush_when_full()
-
-    def _tried(self, peer: KnownPeer) -> None:
-        self._flushes.tried(peer.flush_tick)
 
     def _flush_when_full(self) -> None:
         """With no dial running and no room for more, whoever waits would wait for ever."""

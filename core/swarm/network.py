@@ -42,13 +42,15 @@ class Network:
         is_node: bool = False,
         port: int | None = None,
         max_peers: int = 64,
+        relay_through: bytes | None = None,
         firewall: Callable[[bytes], bool] | None = None,
     ) -> Network:
         """Bind two UDP sockets and begin to look for the DHT; what is joined meanwhile waits until it is found.
 
         `bootstrap`: "host:port" of nodes to begin with. `is_node`: store for others as soon as that is possible, not
         only after a while. `port`: of the UDP socket that others reach; None takes the first free one of `PORTS` (on
-        loopback any). Raises `BadArgument` for addresses that are none, `OSError` without sockets.
+        loopback any). `relay_through`: the key of a blind relay, for where no direct path is to be had. Raises
+        `BadArgument` for addresses that are none, `OSError` without sockets.
         """
         given = tuple(bootstrap)
         stays_here = _is_local(given)
@@ -61,7 +63,12 @@ class Network:
             ephemeral=False if is_node else None,
         )
         driver = SwarmDriver(
-            dht, key_pair, make_connection=make_connection, max_peers=max_peers, firewall=firewall
+            dht,
+            key_pair,
+            make_connection=make_connection,
+            max_peers=max_peers,
+            firewall=firewall,
+            relay_through=relay_through,
         )
         return cls(dht, driver, given)
 

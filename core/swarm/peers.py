@@ -79,7 +79,11 @@ class KnownPeer:
         self.last_error = None
 
     def disconnected(self, now: float) -> None:
-        """A dial failed, or a connection that we had dialed ended."""
+        """A dial failed, or a connection that we had dialed ended.
+
+        The reference reads `tried` and sets it nowhere, so there a peer that never answered is dialed before fresh
+        ones. Here it comes last, as the reference's priorities mean it.
+        """
         self.tried = True
         self.disconnected_at = now
         if self.connected_at is not None:

@@ -91,6 +91,10 @@ class NodePeer:
             if not waiting.done():
                 waiting.set_exception(NodeError("the Node peer ended"))
 
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self._process.kill()
+
     async def close(self) -> None:
         if self._process.returncode is None:
             assert self._process.stdin is not None

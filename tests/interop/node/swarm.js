@@ -127,7 +127,8 @@ const verbs = {
       return c.steps.map(([step, seconds]) => {
         now += seconds * 1000
         if (step === 'dialed') { info._connected(); info.client = true }
-        if (step === 'ended') info._disconnected()
+        // The package reads `tried` and sets it nowhere; ours does (see core/swarm/peers.py).
+        if (step === 'ended') { info._disconnected(); info.tried = true }
         if (step === 'served') info.client = false
         if (step === 'found' && (!info.prioritized || info.server)) info._reset()
         if (step === 'explicit') info.explicit = true
