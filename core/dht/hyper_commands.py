@@ -16,6 +16,7 @@ MUTABLE_PUT: Final = 6
 MUTABLE_GET: Final = 7
 IMMUTABLE_PUT: Final = 8
 IMMUTABLE_GET: Final = 9
+PLUGIN: Final = 10
 
 # How a peer's network treats packets nobody asked for. UNKNOWN: not yet measured.
 UNKNOWN: Final = 0

@@ -28,6 +28,7 @@ from .hyper_commands import (
     LOOKUP,
     MUTABLE_GET,
     MUTABLE_PUT,
+    PLUGIN,
     SEQ_REUSED,
     SEQ_TOO_LOW,
     UNANNOUNCE,
@@ -63,7 +64,7 @@ class _Renewable:
 
 
 class StoringNode:
-    """Answers commands 2 to 9 at `node`. `wall_clock` gives seconds since 1970 (a bump is such a time)."""
+    """Answers commands 2 to 10 at `node`. `wall_clock` gives seconds since 1970 (a bump is such a time)."""
 
     def __init__(
         self,
@@ -94,6 +95,7 @@ class StoringNode:
             (MUTABLE_GET, self._mutable_get),
             (IMMUTABLE_PUT, self._immutable_put),
             (IMMUTABLE_GET, self._immutable_get),
+            (PLUGIN, _ignore),
         ):
             node.on_command(command, self._when_persistent(handler))
 
@@ -232,3 +234,7 @@ class StoringNode:
     def _immutable_get(self, request: IncomingRequest) -> None:
         if request.target is not None:
             request.reply(self.immutables.get(request.target))
+
+
+def _ignore(request: IncomingRequest) -> None:
+    """A plugin we do not have: the reference says nothing, and neither do we."""
