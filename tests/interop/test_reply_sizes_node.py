@@ -37,7 +37,6 @@ from core.dht.hyper_commands import (
 from core.dht.messages import ResponseMessage, encode_request
 from core.dht.records import encode_announcement, encode_mutable_put
 from core.dht.signatures import sign_announcement, sign_mutable, sign_unannouncement
-from core.net.hyperdht import HyperDht
 from core.net.testnet import Testnet
 from tests.support.hyperdht import Open, opener, serve_echo
 from tests.support.node import NodePeer
