@@ -87,7 +87,7 @@ class Stranger:
     async def settled(self, to: Address) -> None:
         """Wait until `to` has answered everything that was sent before, and what it does a moment later too."""
         await self.ask(to, PING, internal=True)
-        await self.ask(to, DELAYED_PING, internal=True, value=(200).to_bytes(4, "little"))
+        await self.ask(to, DELAYED_PING, internal=True, value=(50).to_bytes(4, "little"))
 
     def sizes_by_tid(self) -> dict[int, int]:
         """Bytes of all DHT datagrams that came, by transaction id."""
