@@ -10,6 +10,7 @@ import socket
 import weakref
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -192,6 +193,34 @@ async def test_a_callback_may_close_the_socket() -> None:
     await asyncio.sleep(0)
     assert got == [10]
     sender.close()
+
+
+# --- strangers ----------------------------------------------------------------------------------------
+
+
+async def test_a_flood_of_noise_on_the_port_harms_no_stream() -> None:
+    """Noise, and headers that look like UDX for streams that are not here, while a transfer goes on."""
+    table = StreamTable()
+    hubs, ends = await joined(table)
+    probes: list[Address] = []
+    hubs[1].on_probe = probes.append
+    stranger = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    noise = Random(5)
+    sending = asyncio.create_task(ends[0].send("through the noise", 8_000_000))
+    for number in range(4_000):
+        data = noise.randbytes(noise.randrange(1, 60))
+        if number % 2:
+            data = bytes([0xFF, 1, noise.randrange(256), 0]) + bytes(4) + data
+        stranger.sendto(data, hubs[1].socket.local_address)
+        if number % 20 == 0:
+            await asyncio.sleep(0)
+    stranger.close()
+    await sending
+    assert (await ends[1].received)["hash"] == content_hash("through the noise", 8_000_000)
+    assert len(table.streams) <= 2
+    for hub in hubs:
+        hub.close()
+    table.close()
 
 
 # --- after close --------------------------------------------------------------------------------------
