@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 import templates
 from core.errors import PeerUnreachable
 from core.peer import Peer
-from feedagg import contact, ingest, jobs, operator_token, queries, standing, views, web
+from feedagg import contact, ingest, jobs, listings, operator_token, queries, standing, views, web, words
 from feedagg.database import Database, database_url
 from feedagg.live import Change, Live
 from feedagg.settings import Settings
@@ -27,6 +27,7 @@ class Aggregator:
             app_name=settings.site_name, app_tagline="One feed, many bees.", app_home="/"
         )
         self.templates.globals["permalink"] = views.permalink
+        self.templates.filters["tag_path"] = lambda tag: listings.tag_path(tag) if words.tag_word(tag) else ""
         self.live = Live(self._render_news)
         self.ingest = ingest.Ingest(database, self.live, settings)
         self.contact = contact.Contact(database, peer, self.ingest, self.live, settings)

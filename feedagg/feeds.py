@@ -12,12 +12,15 @@ from feedagg.queries import Item
 from feedagg.views import Author, Card
 
 VERSION = "https://jsonfeed.org/version/1.1"
+DESCRIPTION = "What the authors of many bees wrote, merged by an aggregator that cannot change it."
+HEADLINE = 80
 
 
 def json_feed(
     *,
     title: str,
     base: str,
+    path: str = "/",
     feed_url: str,
     cards: Iterable[tuple[Item, Card]],
     next_url: str | None = None,
@@ -26,9 +29,9 @@ def json_feed(
     feed: dict[str, Any] = {
         "version": VERSION,
         "title": title,
-        "home_page_url": f"{base}/",
+        "home_page_url": f"{base}{path}",
         "feed_url": feed_url,
-        "description": "What the authors of many bees wrote, merged by an aggregator that cannot change it.",
+        "description": DESCRIPTION,
     }
     if next_url is not None:
         feed["next_url"] = next_url
@@ -41,7 +44,7 @@ def _item(base: str, item: Item, card: Card) -> dict[str, Any]:
         "id": f"{base}{card.permalink}",
         "url": f"{base}{card.permalink}",
         "content_text": _text(card),
-        "content_html": _html(base, card),
+        "content_html": html(base, card),
         "date_published": format_date(item.sort_at),
         "authors": [_author(base, card.author)],
         # Names the record on the wire, so that a program can fetch and check it without us.
@@ -91,7 +94,18 @@ def _text(card: Card) -> str:
     return "\n\n".join(part for part in (_head(card), card.plain) if part)
 
 
-def _html(base: str, card: Card) -> str:
+def headline(card: Card) -> str:
+    """A title for those who need one: of a post its first words, and nothing that its author covered."""
+    if card.kind == "movie" and card.film is not None:
+        return f"{_head(card)} · {card.author.name}"
+    if card.cw is not None:
+        return f"{card.author.name}: content warning ({card.cw})"
+    line = " ".join(card.plain.split())
+    return f"{card.author.name}: {line if len(line) <= HEADLINE else line[: HEADLINE - 1] + '…'}"
+
+
+def html(base: str, card: Card) -> str:
+    """The record as HTML for other programs; what its author covered is folded."""
     parts: list[str] = []
     if card.film is not None and card.kind == "movie":
         parts.append(f'<p><a href="{escape(base + card.film.href)}">{escape(_head(card))}</a></p>')

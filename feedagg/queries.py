@@ -102,6 +102,11 @@ class Item:
 _ITEM = [records.c[name] for name in Item.__slots__]
 
 
+def item_columns() -> list[Any]:
+    """What to select for an `Item`, in its order."""
+    return list(_ITEM)
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """Items, newest first, and whether there are more on either side.
@@ -205,11 +210,14 @@ def why_hidden(connection: Connection, bee: bytes, key: bytes) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Film:
-    """What the feed knows of one film. `average` counts half stars (1-10), each bee's newest rating once."""
+    """What the feed knows of one film. `average` counts half stars (1-10), each bee's newest rating once;
+    `distribution`: how many gave 1, ..., 10.
+    """
 
     page: Page
     average: float | None
     ratings: int
+    distribution: tuple[int, ...] = ()
 
 
 def film(
@@ -226,9 +234,11 @@ def film(
         .where(about, records.c.rating.is_not(None))
         .subquery()
     )
-    query = select(func.avg(rated.c.rating), func.count()).where(rated.c.nth == 1)
-    average, ratings = connection.execute(query).one()
-    return Film(page, None if average is None else float(average), ratings)
+    query = select(rated.c.rating, func.count()).where(rated.c.nth == 1).group_by(rated.c.rating)
+    given = {row.rating: row[1] for row in connection.execute(query)}
+    people = sum(given.values())
+    average = sum(rating * number for rating, number in given.items()) / people if people else None
+    return Film(page, average, people, tuple(given.get(rating, 0) for rating in range(1, 11)))
 
 
 def _same_film(connection: Connection, name: str) -> ColumnElement[bool]:

@@ -7,7 +7,23 @@ from starlette.staticfiles import StaticFiles
 
 import templates
 from feedagg import api
-from feedagg.pages import about, bee, bees, decisions, feed, film, proof, record, stream, submit
+from feedagg.pages import (
+    about,
+    bee,
+    bees,
+    decisions,
+    feed,
+    film,
+    oembed,
+    proof,
+    record,
+    search,
+    stream,
+    submit,
+    syndication,
+    tag,
+    thread,
+)
 
 ROUTES = [
     Route("/", feed.show, name="feed"),
@@ -22,7 +38,20 @@ ROUTES = [
     Route("/proof/{name}", proof.file, name="proof file"),
     Route("/about", about.show, name="about"),
     Route("/live", stream.show, name="live"),
-    Route("/feed.json", api.feed, name="feed.json"),
+    Route("/tag/{tag:path}", tag.show, name="tag"),
+    Route("/thread/{bee}", thread.show, name="thread by query"),
+    Route("/thread/{bee}/{key:path}", thread.show, name="thread"),
+    Route("/search", search.show, name="search"),
+    # The lists for feed readers, at the addresses of their pages
+    Route("/feed.{format}", syndication.feed, name="feed document"),
+    Route("/feeds/{format}/bee/{bee}", syndication.bee),
+    Route("/feeds/{format}/tag/{tag:path}", syndication.tag),
+    Route("/feeds/{format}/film/{name:path}", syndication.film),
+    Route("/feeds/{format}/thread/{bee}", syndication.thread),
+    Route("/feeds/{format}/thread/{bee}/{key:path}", syndication.thread),
+    Route("/feeds/{format}/search", syndication.search),
+    Route("/bees.opml", syndication.subscriptions),
+    Route("/oembed", oembed.show, name="oembed"),
     Route("/limits.json", api.limits_document, name="limits.json"),
     Route("/health", api.health, name="health"),
     Mount("/static", StaticFiles(directory=templates.STATIC), name="static"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import blake2b
@@ -12,7 +12,8 @@ from markupsafe import Markup
 from sqlalchemy import Connection
 
 from core.records import Post, Profile, Ref, Subject, Watch, film_ref, parse_record
-from feedagg import marks, queries
+from feedagg import answers, marks, queries
+from feedagg.answers import Answers
 from feedagg.ingest import now_ms
 from feedagg.marks import Mark
 from feedagg.markup import linkify, markdown
@@ -59,6 +60,16 @@ class ReplyTo:
 
 
 @dataclass(frozen=True, slots=True)
+class Talk:
+    """What was said to a record. `href`: the page of its conversation; `reactions`: what, and how many."""
+
+    href: str
+    replies: int = 0
+    reactions: tuple[tuple[str, int], ...] = ()
+    is_partial: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Card:
     """One record for `feedagg/cards.html`. Times are milliseconds since 1970."""
 
@@ -85,6 +96,8 @@ class Card:
     flag: str | None = None
     plain: str = ""  # the words alone, for feeds and page descriptions
     mark: Mark | None = None  # where it stands: indexed, authentic, current
+    number: int = 0  # its place in the order of arrival
+    talk: Talk | None = None
 
 
 def permalink(bee: bytes | str, key: bytes) -> str:
@@ -120,12 +133,37 @@ def cards(connection: Connection, items: Iterable[Item]) -> list[Card]:
     bees = {item.bee for item in items}
     profiles = queries.profiles(connection, bees)
     authors = {bee: author(bee, profiles.get(bee)) for bee in bees}
-    read, now = marks.readings(connection, bees), now_ms()
+    made = [(item, card(item, authors)) for item in items]
+    return _placed(connection, [(item, card) for item, card in made if card is not None])
+
+
+def whole_card(connection: Connection, item: Item) -> Card | None:
+    """The card of one record for its own page: the long form too."""
+    who = author(item.bee, queries.profiles(connection, [item.bee]).get(item.bee))
+    made = card(item, {item.bee: who}, whole=True)
+    return None if made is None else _placed(connection, [(item, made)])[0]
+
+
+def _placed(connection: Connection, made: Sequence[tuple[Item, Card]]) -> list[Card]:
+    """The cards with what is around them: how far their bees are read, and what was said to them."""
+    read, now = marks.readings(connection, {item.bee for item, _ in made}), now_ms()
+    said = answers.count(connection, [(item.bee, item.key) for item, _ in made])
     return [
-        replace(made, mark=marks.mark(item.bee, item.key, item.seq, read.get(item.bee), now))
-        for item in items
-        if (made := card(item, authors)) is not None
+        replace(
+            card,
+            mark=marks.mark(item.bee, item.key, item.seq, read.get(item.bee), now),
+            talk=talk(item, said.get((item.bee, item.key))),
+        )
+        for item, card in made
     ]
+
+
+def talk(item: Item, said: Answers | None) -> Talk:
+    """What was said to a record, as its card shows it."""
+    href = "/thread/" + permalink(item.bee, item.key).removeprefix("/bee/")
+    if said is None:
+        return Talk(href)
+    return Talk(href, said.replies, tuple(said.reactions.items()), said.is_partial)
 
 
 def card(item: Item, authors: Mapping[bytes, Author], *, whole: bool = False) -> Card | None:
@@ -150,6 +188,7 @@ def _post_card(item: Item, post: Post, who: Author, whole: bool) -> Card:
         when=item.sort_at,
         permalink=permalink(item.bee, item.key),
         seq=item.seq,
+        number=item.id,
         text=linkify(post.text),
         more=long_form if long_form is not None or post.more is None else Markup(""),
         cw=post.cw,
@@ -172,6 +211,7 @@ def _watch_card(item: Item, watch: Watch, who: Author) -> Card:
         when=item.sort_at,
         permalink=permalink(item.bee, item.key),
         seq=item.seq,
+        number=item.id,
         text=None if review is None else linkify(review.text),
         film=_film_line(watch.film),
         rating=watch.rating,

@@ -35,6 +35,11 @@ def aggregator(request: Request) -> Aggregator:
     return found
 
 
+def base_url(request: Request) -> str:
+    """Our address as readers see it, without a slash at its end."""
+    return (aggregator(request).settings.public_url or str(request.base_url)).rstrip("/")
+
+
 def wants_json(request: Request) -> bool:
     """Whether the client prefers JSON: it names it, and does not name HTML before it."""
     accept = request.headers.get("accept", "")

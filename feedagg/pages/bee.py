@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from urllib.parse import unquote_to_bytes
 
 from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from core.peer import key_to_id
-from feedagg import decisions, queries, sources, views
+from feedagg import decisions, listings, queries, sources, views
 from feedagg.decisions import Decision
+from feedagg.listings import FeedLink
 from feedagg.pages import record
-from feedagg.pages.keys import bee_of
+from feedagg.pages.keys import bee_of, key_in_query
 from feedagg.pages.paging import Paging, paging, places
 from feedagg.receipts import Receipt, receipt
 from feedagg.views import Author, Card
@@ -33,11 +33,12 @@ class BeeView:
     paging: Paging
     live_after: str
     is_busy: bool
+    feeds: list[FeedLink]
 
 
 async def show(request: Request) -> Response:
     key = bee_of(request)
-    wanted = _key_in_query(request)
+    wanted = key_in_query(request)
     if wanted is not None:
         return await record.show_key(request, key, wanted)
     if request.path_params["bee"] != key.hex():
@@ -58,7 +59,17 @@ async def show(request: Request) -> Response:
         is_busy = shown.state == "waiting" or shown.remaining > 0
         decided = decisions.listing(connection, DECISIONS, bee=key)
         links = paging(request, found)
-        return BeeView(author, key_to_id(key), shown, decided, cards, links, live_after, is_busy)
+        return BeeView(
+            author,
+            key_to_id(key),
+            shown,
+            decided,
+            cards,
+            links,
+            live_after,
+            is_busy,
+            listings.links(author.href),
+        )
 
     view = await here.database.read(read)
     if view is None:
@@ -67,12 +78,3 @@ async def show(request: Request) -> Response:
         )
         return problem(request, 404, "A bee we do not know", sentence)
     return page(request, "feedagg/bee.html", view, block="news")
-
-
-def _key_in_query(request: Request) -> bytes | None:
-    """The raw bytes of `?key=`, which may be anything a bee can hold."""
-    for part in request.url.query.split("&"):
-        name, equals, value = part.partition("=")
-        if name == "key" and equals:
-            return unquote_to_bytes(value.replace("+", " "))
-    return None

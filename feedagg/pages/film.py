@@ -8,7 +8,8 @@ from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette.responses import Response
 
-from feedagg import queries, views
+from feedagg import listings, queries, views
+from feedagg.listings import FeedLink
 from feedagg.pages.paging import Paging, paging, places
 from feedagg.views import Card
 from feedagg.web import aggregator, page, problem
@@ -16,12 +17,16 @@ from feedagg.web import aggregator, page, problem
 
 @dataclass(frozen=True, slots=True)
 class FilmView:
-    """`average`: half stars, 1 to 10, None without ratings; `people`: how many gave one."""
+    """`average`: half stars, 1 to 10, None without ratings; `people`: how many gave one; `bars`: (rating, how many
+    gave it, in per cent of the most frequent).
+    """
 
     title: str
     year: int | None
     average: float | None
     people: int
+    bars: list[tuple[int, int, int]]
+    feeds: list[FeedLink]
     cards: list[Card]
     paging: Paging
 
@@ -40,11 +45,14 @@ async def show(request: Request) -> Response:
     if named is None:
         sentence = "No bee that is followed here says anything about this film."
         return problem(request, 404, "A film nobody watched", sentence)
+    most = max(film.distribution, default=0) or 1
     view = FilmView(
         title=named.title,
         year=named.year,
         average=film.average,
         people=film.ratings,
+        bars=[(n, many, round(100 * many / most)) for n, many in enumerate(film.distribution, 1)],
+        feeds=listings.links(views.film_href(name)),
         cards=cards,
         paging=paging(request, film.page),
     )

@@ -25,7 +25,7 @@ def places(request: Request) -> tuple[Place | None, Place | None]:
     return Place.parse(query.get("before")), Place.parse(query.get("after"))
 
 
-def paging(request: Request, page: Page) -> Paging:
+def paging(request: Request, page: Page, *, oldest_first: bool = False) -> Paging:
     """The links around `page`, for the address of this request; what else it asks stays in them."""
     before, after = places(request)
     is_first = before is None and (after is None or not page.has_newer)
@@ -36,9 +36,10 @@ def paging(request: Request, page: Page) -> Paging:
     def link(name: str, place: Place | None) -> str:
         return "" if place is None else "?" + urlencode([*rest, (name, place.token())])
 
-    first = page.items[0].place if page.items else None
+    first, last = page.items[0].place if page.items else None, page.end
+    newest, oldest = (last, first) if oldest_first else (first, last)
     return Paging(
-        newer=link("after", first) if page.has_newer else "",
-        older=link("before", page.end) if page.has_older else "",
+        newer=link("after", newest) if page.has_newer else "",
+        older=link("before", oldest) if page.has_older else "",
         is_first=is_first,
     )

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette.responses import Response
 
 from core.records import value_hash
-from feedagg import marks, queries, sources, views
+from feedagg import listings, queries, sources, views
 from feedagg.decide import Status
-from feedagg.ingest import now_ms
+from feedagg.listings import FeedLink
+from feedagg.pages import thread
 from feedagg.pages.keys import bee_of
+from feedagg.pages.thread import Above
 from feedagg.queries import Item
 from feedagg.receipts import MEANINGS
 from feedagg.sources import Source
-from feedagg.views import Author, Card
+from feedagg.views import Card
 from feedagg.web import aggregator, page, problem
 
 
@@ -31,6 +33,8 @@ class RecordView:
     hash: str
     first_seen: int
     created_at: int | None
+    above: Above | None
+    feeds: list[FeedLink]
 
 
 async def show(request: Request) -> Response:
@@ -40,12 +44,15 @@ async def show(request: Request) -> Response:
 async def show_key(request: Request, bee: bytes, key: bytes) -> Response:
     here = aggregator(request)
 
-    def read(connection: Connection) -> tuple[Source | None, Item | None, Author, str | None]:
-        author = views.author(bee, queries.profiles(connection, [bee]).get(bee))
+    def read(
+        connection: Connection,
+    ) -> tuple[Source | None, Item | None, Card | None, Above | None, str | None]:
         item = queries.record(connection, bee, key)
-        return sources.get(connection, bee), item, author, queries.why_hidden(connection, bee, key)
+        card = None if item is None else views.whole_card(connection, item)
+        above = None if item is None else thread.above(connection, item)
+        return sources.get(connection, bee), item, card, above, queries.why_hidden(connection, bee, key)
 
-    source, item, author, hidden_because = await here.database.read(read)
+    source, item, card, above, hidden_because = await here.database.read(read)
     if hidden_because is None and source is not None and source.state == sources.REFUSED:
         hidden_because = f"the whole bee is refused here: {source.state_reason}"
     if hidden_because is not None:
@@ -54,20 +61,18 @@ async def show_key(request: Request, bee: bytes, key: bytes) -> Response:
             "author's bee, which nobody but the author can change; any reader of that bee can see it."
         )
         return problem(request, 451, "Hidden here", sentence)
-    card = None if item is None else views.card(item, {bee: author}, whole=True)
-    if item is not None and source is not None:
-        read_to = marks.Read(source.length, source.cursor, source.connected, source.last_contact)
-        mark = marks.mark(bee, key, item.seq, read_to, now_ms())
     if item is None or card is None or item.value is None:
         return _absent(request, source, item)
     view = RecordView(
-        card=replace(card, mark=mark),
+        card=card,
         bee=bee.hex(),
         key=key.decode(errors="replace"),
         seq=item.seq,
         hash=value_hash(item.value),
         first_seen=item.first_seen,
         created_at=item.created_at,
+        above=above,
+        feeds=listings.links(listings.thread_path(bee.hex(), key)),
     )
     return page(request, "feedagg/record.html", view)
 

@@ -19,7 +19,7 @@ from feedagg.ingest import now_ms
 from feedagg.queries import Tally
 from feedagg.receipts import receipt
 from feedagg.sources import Source
-from feedagg.web import aggregator, client_address, page, problem, wants_json
+from feedagg.web import aggregator, base_url, client_address, page, problem, wants_json
 
 FIRST_ANSWER_SECONDS = 1.0
 """A submission waits this long for the first try, so that most answers already say what became of it."""
@@ -148,8 +148,7 @@ def _answers_json(request: Request) -> bool:
 
 def _answer(request: Request, source: Source) -> dict[str, Any]:
     state = receipt(source, Tally({}, {}, {}, 0)).state
-    here = aggregator(request)
-    base = (here.settings.public_url or str(request.base_url)).rstrip("/")
+    base = base_url(request)
     return {
         "key": source.key,
         "id": key_to_id(source.bee),

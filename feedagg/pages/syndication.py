@@ -1,0 +1,146 @@
+"""`/feed.rss`, `/feeds/<format>/...`: every list for feed readers; `/bees.opml`: all bees as subscriptions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from hashlib import blake2b
+from typing import Any
+
+from sqlalchemy import Connection
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from feedagg import feeds, listings, queries, sources, views, xml_feeds
+from feedagg.listings import FORMATS, MEDIA_TYPES, Listing
+from feedagg.pages.keys import bee_of, key_in_query
+from feedagg.queries import Item, Order, Place
+from feedagg.views import Card
+from feedagg.web import aggregator, base_url
+
+MAX_ITEMS = 100
+MAX_SUBSCRIPTIONS = 20_000
+
+
+async def feed(request: Request) -> Response:
+    """`/feed.<format>`: the merged feed; `?before=` and `?limit=` page, `?sort=arrival` orders by arrival."""
+    site, order = aggregator(request).settings.site_name, Order.parse(request.query_params.get("sort"))
+    return await _answer(
+        request, lambda connection, **cut: listings.feed(connection, site, order=order, **cut)
+    )
+
+
+async def bee(request: Request) -> Response:
+    key = bee_of(request)
+    return await _answer(request, lambda connection, **cut: listings.bee(connection, key, **cut))
+
+
+async def tag(request: Request) -> Response:
+    name = request.path_params["tag"]
+    return await _answer(request, lambda connection, **cut: listings.tag(connection, name, **cut))
+
+
+async def film(request: Request) -> Response:
+    name = request.path_params["name"]
+
+    def read(connection: Connection, before: Place | None, size: int) -> Listing | None:
+        return listings.film(connection, name, before=before)
+
+    return await _answer(request, read)
+
+
+async def thread(request: Request) -> Response:
+    key = bee_of(request)
+    asked = request.path_params.get("key")
+    name = asked.encode() if asked else key_in_query(request)
+    if name is None:
+        raise HTTPException(404)
+    return await _answer(request, lambda connection, **cut: listings.thread(connection, key, name, **cut))
+
+
+async def search(request: Request) -> Response:
+    query = request.query_params.get("q", "")
+    order = Order.parse(request.query_params.get("sort"))
+    return await _answer(
+        request, lambda connection, **cut: listings.found(connection, query, order=order, **cut)
+    )
+
+
+async def subscriptions(request: Request) -> Response:
+    """`/bees.opml`: every bee that is followed, each with its RSS feed."""
+    here = aggregator(request)
+    base = base_url(request)
+
+    def read(connection: Connection) -> bytes:
+        found = sources.listing(connection, MAX_SUBSCRIPTIONS)
+        profiles = queries.profiles(connection, [source.bee for source in found])
+        authors = [views.author(source.bee, profiles.get(source.bee)) for source in found]
+        bees = [(author, listings.links(author.href)) for author in authors]
+        return xml_feeds.opml(title=f"{here.settings.site_name}: bees", base=base, bees=bees)
+
+    body = await here.database.read(read)
+    headers = {"content-disposition": 'attachment; filename="bees.opml"'}
+    return Response(body, media_type="text/x-opml; charset=utf-8", headers=headers)
+
+
+async def _answer(request: Request, read: Callable[..., Listing | None]) -> Response:
+    """The list that `read(connection, before=, size=)` gives, in the format the address names."""
+    kind = request.path_params["format"]
+    if kind not in FORMATS:
+        raise HTTPException(404)
+    here, base = aggregator(request), base_url(request)
+    before = Place.parse(request.query_params.get("before"))
+    size = _limit(request.query_params.get("limit"))
+
+    def load(connection: Connection) -> tuple[Listing, list[tuple[Item, Card]]] | None:
+        listing = read(connection, before=before, size=size)
+        if listing is None:
+            return None
+        by_id = {card.id: card for card in views.cards(connection, listing.page.items)}
+        names = [(item, views.dom_id(item.bee, item.key)) for item in listing.page.items]
+        return listing, [(item, by_id[name]) for item, name in names if name in by_id]
+
+    found = await here.database.read(load)
+    if found is None:
+        raise HTTPException(404)
+    listing, pairs = found
+    title = listing.title
+    if title != here.settings.site_name:
+        title = f"{title} · {here.settings.site_name}"
+    self_url = f"{base}{_path(request)}"
+    end = listing.page.end
+    next_url = None
+    if listing.page.has_older and end is not None:
+        asked = request.url.include_query_params(before=end.token())
+        next_url = f"{base}{_path(request, asked.query)}"
+    if kind == "json":
+        document: Any = feeds.json_feed(
+            title=title, base=base, path=listing.path, feed_url=self_url, cards=pairs, next_url=next_url
+        )
+        body = JSONResponse(document).body
+    else:
+        write = xml_feeds.rss if kind == "rss" else xml_feeds.atom
+        body = write(
+            title=title, base=base, path=listing.path, self_url=self_url, next_url=next_url, cards=pairs
+        )
+    return _cached(request, bytes(body), MEDIA_TYPES[kind])
+
+
+def _cached(request: Request, body: bytes, media_type: str) -> Response:
+    """The document, or 304 for a reader that has it."""
+    etag = f'"{blake2b(body, digest_size=12).hexdigest()}"'
+    headers = {"access-control-allow-origin": "*", "cache-control": "no-cache", "etag": etag}
+    if etag in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    # JSON names its own encoding; XML that names none over HTTP is taken for something else by some.
+    charset = "" if media_type.endswith("json") else "; charset=utf-8"
+    return Response(body, headers={**headers, "content-type": media_type + charset})
+
+
+def _path(request: Request, query: str | None = None) -> str:
+    query = request.url.query if query is None else query
+    return request.url.path + (f"?{query}" if query else "")
+
+
+def _limit(text: str | None) -> int:
+    return min(MAX_ITEMS, max(1, int(text))) if text and text.isascii() and text.isdigit() else queries.PAGE

@@ -1,0 +1,406 @@
+"""What a reader can open: tags, films, conversations, the search, both orders, and every list for feed readers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+from xml.etree import ElementTree
+
+import feedparser
+import httpx2
+import pytest
+
+from core.records import Ref, format_date, value_hash
+from feedagg import moderation, sources, store
+from feedagg.aggregator import Aggregator
+from feedagg.decide import Operation, Position, decide
+from feedagg.ingest import now_ms
+from feedagg.xml_feeds import clean
+from tests.support.feedagg import aggregator, client, delete, put
+
+pytestmark = pytest.mark.anyio
+
+BEE, OTHER, STRANGER = bytes(range(32)), bytes(range(1, 33)), bytes(range(2, 34))
+START = now_ms() - 10_000_000
+CONTROL = "bell \x07 and \x1b[31m\x0b \ufffe done"
+HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>]]>'\"&" + CONTROL
+
+
+@pytest.fixture
+async def running(tmp_path: Path) -> AsyncIterator[Aggregator]:
+    async with aggregator(tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def web(running: Aggregator) -> AsyncIterator[httpx2.AsyncClient]:
+    async with client(running) as opened:
+        yield opened
+
+
+async def fill(running: Aggregator, operations: list[Operation], bee: bytes = BEE) -> None:
+    """Rows of a bee as if it had been read to its first operation, with nobody to dial."""
+
+    def change(connection: Any) -> None:
+        sources.add(connection, bee, now_ms() + 10**9, "command")
+        before = store.position(connection, bee)
+        assert before is not None
+        end = max(before.cursor, *(operation.seq + 1 for operation in operations))
+        store.write(connection, bee, decide(operations, now_ms()), before, Position(0, end, 1), end)
+
+    await running.database.write(change)
+
+
+def post(seq: int, text: str, **more: Any) -> Operation:
+    return put(seq, f"post/{seq:016x}", {"text": text, "createdAt": format_date(START + seq * 1000), **more})
+
+
+def movie(seq: int, title: str, **more: Any) -> Operation:
+    film = {"title": title, "year": 1985}
+    return put(seq, f"movie/{seq:016x}", {"film": film, "createdAt": format_date(START + seq * 1000), **more})
+
+
+def ref(operation: Operation, bee: bytes = BEE) -> dict[str, Any]:
+    assert operation.value is not None
+    return Ref(bee.hex(), operation.key.decode(), operation.seq, value_hash(operation.value)).to_json()
+
+
+def answer(seq: int, text: str, root: dict[str, Any], parent: dict[str, Any] | None = None) -> Operation:
+    return post(seq, text, reply={"root": root, "parent": parent or root})
+
+
+def cards(text: str) -> int:
+    return text.count("<article")
+
+
+# --- pages ------------------------------------------------------------------------------------------
+
+
+async def test_a_tag_is_one_page_however_it_is_written(running: Aggregator, web: httpx2.AsyncClient) -> None:
+    await fill(
+        running, [post(1, "one", tags=["Sci-Fi"]), post(2, "two", tags=["sci fi", "?/.."]), post(3, "none")]
+    )
+    for tag in ("Sci-Fi", "sci fi", "SCI%2FFI"):
+        page = (await web.get(f"/tag/{quote(tag, safe='%')}")).text
+        assert cards(page) == 2, tag
+    feed = (await web.get("/")).text
+    assert 'href="/tag/Sci-Fi"' in feed
+    assert "#?/..</span>" in feed  # no word in it: shown, but no page
+    assert "Nobody used this tag yet" in (await web.get("/tag/other")).text
+    assert (await web.get("/tag/..%2F--")).status_code == 404
+
+
+async def test_a_film_says_how_many_gave_which_rating(running: Aggregator, web: httpx2.AsyncClient) -> None:
+    await fill(running, [movie(1, "Ran", rating=2), movie(2, "Ran", rating=9)])
+    await fill(running, [movie(1, "Ran", rating=9)], OTHER)
+    await fill(running, [movie(1, "Ran", rating=4)], STRANGER)
+    page = (await web.get("/film/t:ran:1985")).text
+    assert '<strong class="number">3.7</strong> of 5' in page
+    rows = re.findall(
+        r'aria-label="([\d.]+) of 5 stars".*?value="(\d+)".*?"number">(\d+)<', page.split("</table>")[0]
+    )
+    assert [(stars, many) for stars, _, many in rows if many != "0"] == [("4.5", "2"), ("2", "1")]
+    assert {stars: share for stars, share, _ in rows}["2"] == "50"
+
+
+async def test_the_feed_by_date_and_by_arrival(running: Aggregator, web: httpx2.AsyncClient) -> None:
+    await fill(running, [post(50, "newest of all")])
+    await fill(running, [post(n, f"older {n}.") for n in range(1, 41)], OTHER)
+    by_date, by_arrival = (await web.get("/")).text, (await web.get("/?sort=arrival")).text
+    assert by_date.index("newest of all") < by_date.index("older 40.")
+    assert "newest of all" not in by_arrival
+    older = re.search(r'rel="next" href="([^"]+)"', by_arrival)
+    assert older is not None
+    assert "sort=arrival" in older.group(1)
+    second = (await web.get("/" + older.group(1).replace("&amp;", "&"))).text
+    assert re.findall(r"older (\d+)\.", second) == [str(n) for n in range(10, 0, -1)]
+    assert second.rindex("newest of all") > second.rindex("older 1.")
+
+
+async def test_the_search_page_finds_filters_and_explains(
+    running: Aggregator, web: httpx2.AsyncClient
+) -> None:
+    await fill(
+        running,
+        [
+            put(1, "profile/self", {"name": "Ada Meadows", "createdAt": format_date(START)}),
+            post(2, "A slow river", tags=["water"]),
+            movie(3, "Slow Machine", rating=8, review={"text": "a river of words"}),
+        ],
+    )
+    empty = (await web.get("/search")).text
+    assert "What can be asked" in empty
+    for query, count in (
+        ("q=slow", 2),
+        ("q=river&kind=post", 1),
+        ("q=&kind=movie&rating=8-", 1),
+        ("author=ada+meadows", 2),
+        ("tag=water", 1),
+        ("year=1980-1989&has=review", 1),
+        ("q=%22slow+river%22", 1),
+        ("q=nothing+of+it", 0),
+    ):
+        page = (await web.get(f"/search?{query}")).text
+        assert cards(page) == count, query
+    assert "Nothing found" in page
+    assert 'value="nothing of it"' in page
+    wrong = (await web.get("/search?q=slow&year=abc")).text
+    assert "“abc” is no year" in wrong
+    assert cards(wrong) == 2
+
+
+async def test_pages_of_a_search_keep_what_was_asked(running: Aggregator, web: httpx2.AsyncClient) -> None:
+    await fill(running, [post(n, f"apple {n}." if n % 2 else "pear") for n in range(1, 101)])
+    url, seen = "/search?q=apple&kind=post", []
+    while url:
+        text = (await web.get(url)).text
+        seen += re.findall(r"\bapple (\d+)\.", text.split('id="records"')[1])
+        found = re.search(r'rel="next" href="([^"]+)"', text)
+        url = "/search" + found.group(1).replace("&amp;", "&") if found else ""
+    assert seen == [str(n) for n in range(99, 0, -2)]
+
+
+# --- conversations -----------------------------------------------------------------------------------
+
+
+async def test_a_conversation_stands_in_its_order(running: Aggregator, web: httpx2.AsyncClient) -> None:
+    root = post(1, "the root")
+    first = answer(1, "first reply", ref(root))
+    await fill(running, [root, post(9, "something else")])
+    await fill(running, [first, answer(4, "late reply", ref(root))], OTHER)
+    await fill(running, [answer(3, "reply to the first", ref(root), ref(first, OTHER))], STRANGER)
+    page = (await web.get(f"/thread/{BEE.hex()}/{root.key.decode()}")).text
+    order = [page.index(words) for words in ("the root", "first reply", "reply to the first", "late reply")]
+    assert order == sorted(order)
+    assert page.count('class="thread-0"') == 2
+    assert page.count('class="thread-1"') == 1
+    feed = (await web.get("/")).text
+    assert "3 replies" in feed
+    reply = await web.get(f"/thread/{OTHER.hex()}/{first.key.decode()}")
+    assert reply.status_code == 302
+    assert reply.headers["location"].startswith(f"/thread/{BEE.hex()}/{root.key.decode()}#r")
+    own = (await web.get(f"/bee/{OTHER.hex()}/{first.key.decode()}")).text
+    assert "An answer to" in own
+    assert "the root" in own
+    assert "Read the replies" in (await web.get(f"/bee/{BEE.hex()}/{root.key.decode()}")).text
+
+
+async def test_what_was_answered_and_is_not_here_is_said(
+    running: Aggregator, web: httpx2.AsyncClient
+) -> None:
+    gone, hidden, edited = post(1, "gone"), post(2, "hidden"), post(3, "as it was")
+    unread = ref(post(77, "never read"))
+    await fill(running, [gone, hidden, edited])
+    await fill(running, [delete(4, gone.key.decode()), put(5, edited.key.decode(), {"text": "as it is"})])
+    await running.database.write(moderation.hide, BEE, hidden.key, "because", now_ms())
+    nobody = {**ref(gone), "bee": "ab" * 32}
+    answers = [
+        answer(n, f"reply {n}", root)
+        for n, root in enumerate([ref(gone), ref(hidden), ref(edited), unread, nobody], 1)
+    ]
+    await fill(running, answers, OTHER)
+    for n, words in enumerate(
+        (
+            "was removed by its author",
+            "is hidden here",
+            "answers an earlier version",
+            "is not in its author’s bee",
+            "is not followed here",
+        ),
+        1,
+    ):
+        own = (await web.get(f"/bee/{OTHER.hex()}/post/{n:016x}")).text
+        assert words in own, n
+        found = re.search(r'href="(/thread/[^"]+)">The whole conversation', own)
+        assert found is not None
+        thread = await web.get(found.group(1))
+        assert thread.status_code == 200
+        assert f"reply {n}" in thread.text
+        assert words in thread.text, n
+    empty = await web.get(f"/thread/{'cd' * 32}/post/{1:016x}")
+    assert empty.status_code == 404
+    assert "not followed here" in empty.text
+
+
+async def test_a_long_conversation_has_pages_that_join(running: Aggregator, web: httpx2.AsyncClient) -> None:
+    root = post(1, "the root")
+    await fill(running, [root])
+    await fill(running, [answer(n, f"reply {n}.", ref(root)) for n in range(2, 252)], OTHER)
+    url, seen = f"/thread/{BEE.hex()}/{root.key.decode()}", []
+    base = url
+    while url:
+        text = (await web.get(url)).text
+        seen.append([int(n) for n in re.findall(r"\breply (\d+)\.", text)])
+        found = re.search(r'rel="next" href="([^"]+)"', text)
+        url = base + found.group(1) if found else ""
+    assert [n for part in seen for n in part] == list(range(2, 252))
+    earlier = re.search(r'href="([^"]+)">Earlier replies', text)
+    assert earlier is not None
+    back = (await web.get(base + earlier.group(1))).text
+    assert [int(n) for n in re.findall(r"\breply (\d+)\.", back)] == seen[-2]
+
+
+async def test_reactions_are_counted(running: Aggregator, web: httpx2.AsyncClient) -> None:
+    target = post(1, "liked by many")
+    await fill(running, [target])
+    for n, reaction in enumerate(("like", "like", "🎉"), 1):
+        bee = bytes([n]) * 32
+        key = f"react/{BEE.hex()}/{target.key.decode()}/{reaction}"
+        await fill(running, [put(1, key, {"subject": ref(target), "createdAt": format_date(START)})], bee)
+    page = (await web.get("/")).text
+    assert 'title="2 × like"' in page
+    assert 'title="1 × 🎉"' in page
+    await fill(running, [delete(2, f"react/{BEE.hex()}/{target.key.decode()}/like")], bytes([1]) * 32)
+    assert 'title="1 × like"' in (await web.get("/")).text
+
+
+# --- for feed readers ---------------------------------------------------------------------------------
+
+AWKWARD = [
+    post(1, HOSTILE, tags=["Sci-Fi", "a<b"], cw=None),
+    post(2, "covered words", cw="spiders & more"),
+    movie(3, "Ran & <Co>", rating=9, review={"text": HOSTILE, "spoiler": True}),
+    put(4, "profile/self", {"name": "Ada <b> & Co", "createdAt": format_date(START)}),
+]
+
+
+def lists(root: Operation) -> dict[str, str]:
+    return {
+        "feed": "/feed.{}",
+        "feed by arrival": "/feed.{}?sort=arrival",
+        "bee": f"/feeds/{{}}/bee/{BEE.hex()}",
+        "tag": "/feeds/{}/tag/sci-fi",
+        "film": "/feeds/{}/film/t:ran-co:1985",
+        "thread": f"/feeds/{{}}/thread/{BEE.hex()}/{root.key.decode()}",
+        "search": "/feeds/{}/search?q=done",
+    }
+
+
+@pytest.mark.parametrize("name", list(lists(AWKWARD[0])))
+async def test_every_list_is_a_feed_that_readers_accept(
+    running: Aggregator, web: httpx2.AsyncClient, name: str
+) -> None:
+    await fill(running, AWKWARD)
+    await fill(running, [answer(1, "a reply " + CONTROL, ref(AWKWARD[0]))], OTHER)
+    path = lists(AWKWARD[0])[name]
+    document = (await web.get(path.format("json"))).json()
+    ids = [item["id"] for item in document["items"]]
+    assert ids
+    for kind, version in (("rss", "rss20"), ("atom", "atom10")):
+        response = await web.get(path.format(kind))
+        assert response.headers["content-type"].startswith(f"application/{kind}+xml")
+        ElementTree.fromstring(response.content)  # well-formed XML 1.0, whatever the authors wrote
+        parsed = feedparser.parse(response.content, response_headers=dict(response.headers))
+        assert not parsed.bozo, parsed.get("bozo_exception")
+        assert parsed.version == version
+        assert [entry.id for entry in parsed.entries] == ids
+        for entry in parsed.entries:
+            assert entry.title
+            assert urlsplit(entry.link).netloc
+            assert entry.published_parsed
+            assert entry.author
+            body = entry.content[0].value if kind == "atom" else entry.description
+            assert "<script" not in body
+            assert "onerror=" not in re.sub(r"&lt;.*?&gt;", "", body)
+        own = next(link.href for link in parsed.feed.links if link.rel == "self")
+        assert own == f"http://localhost:8080{path.format(kind)}"
+        page = urlsplit(parsed.feed.link)
+        assert (await web.get(f"{page.path}?{page.query}")).status_code == 200
+    again = await web.get(path.format("atom"), headers={"if-none-match": response.headers["etag"]})
+    assert again.status_code == 304
+
+
+async def test_what_is_covered_stays_covered_in_feeds(running: Aggregator, web: httpx2.AsyncClient) -> None:
+    await fill(running, AWKWARD)
+    for kind in ("rss", "atom"):
+        entries = {
+            entry.link.rpartition("/")[2]: entry
+            for entry in feedparser.parse((await web.get(f"/feed.{kind}")).content).entries
+        }
+        covered = entries[f"{2:016x}"]
+        assert "covered words" not in covered.title
+        assert "spiders" in covered.title
+    embedded = (await web.get(f"/oembed?url=/bee/{BEE.hex()}/post/{2:016x}")).json()
+    assert "<details>" in embedded["html"]
+
+
+async def test_feeds_are_paged_and_announced_on_their_pages(
+    running: Aggregator, web: httpx2.AsyncClient
+) -> None:
+    await fill(running, [post(n, f"n{n}", tags=["all"]) for n in range(1, 46)])
+    for url in ("/", f"/bee/{BEE.hex()}", "/tag/all", "/search?q=tag:all"):
+        page = (await web.get(url)).text
+        found = re.findall(r'<link rel="alternate" type="application/(\w+)\+\w+" [^>]*href="([^"]+)"', page)
+        assert [kind for kind, _ in found][:3] == ["rss", "atom", "feed"], url
+        for kind, href in found[:2]:
+            first = feedparser.parse((await web.get(href.replace("&amp;", "&"))).content)
+            following = next(link.href for link in first.feed.links if link.rel == "next")
+            second = feedparser.parse((await web.get(following)).content)
+            assert len(first.entries) + len(second.entries) == 45, (url, kind)
+            assert not {entry.id for entry in first.entries} & {entry.id for entry in second.entries}
+
+
+async def test_nothing_that_is_not_there_is_a_feed(web: httpx2.AsyncClient) -> None:
+    for url in ("/feed.exe", f"/feeds/rss/bee/{BEE.hex()}", "/feeds/rss/film/t:x:1", "/feeds/xml/tag/a"):
+        assert (await web.get(url)).status_code == 404, url
+
+
+async def test_the_bees_as_subscriptions(running: Aggregator, web: httpx2.AsyncClient) -> None:
+    await fill(running, AWKWARD)
+    await fill(running, [post(1, "x")], OTHER)
+    response = await web.get("/bees.opml")
+    outlines = ElementTree.fromstring(response.content).findall("./body/outline")
+    assert sorted(outline.attrib["text"] for outline in outlines) == [
+        "Ada <b> & Co",
+        f"Bee {OTHER.hex()[:6]}",
+    ]
+    for outline in outlines:
+        assert feedparser.parse((await web.get(outline.attrib["xmlUrl"])).content).entries
+
+
+# --- previews -----------------------------------------------------------------------------------------
+
+
+async def test_a_link_to_a_record_can_be_embedded(running: Aggregator, web: httpx2.AsyncClient) -> None:
+    await fill(running, AWKWARD)
+    permalink = f"http://localhost:8080/bee/{BEE.hex()}/movie/{3:016x}"
+    page = (await web.get(permalink)).text
+    found = re.search(r'type="application/json\+oembed" [^>]*href="([^"]+)"', page)
+    assert found is not None
+    for url in (found.group(1), f"/oembed?url={quote(permalink)}&maxwidth=300&maxheight=100"):
+        embedded = (await web.get(url.replace("&amp;", "&"))).json()
+        assert embedded["version"] == "1.0"
+        assert embedded["type"] == "rich"
+        assert embedded["author_name"] == "Ada <b> & Co"
+        assert permalink in embedded["html"]
+        assert "<script" not in embedded["html"]
+        assert isinstance(embedded["width"], int)
+    assert embedded["width"] <= 300
+    assert embedded["height"] <= 100
+    xml = ElementTree.fromstring((await web.get(f"/oembed?url={quote(permalink)}&format=xml")).content)
+    assert xml.findtext("html") == clean((await web.get(f"/oembed?url={quote(permalink)}")).json()["html"])
+
+
+async def test_every_page_has_a_preview_and_nothing_else_has(
+    running: Aggregator, web: httpx2.AsyncClient
+) -> None:
+    await fill(running, AWKWARD)
+    thread = f"/thread/{BEE.hex()}/{AWKWARD[0].key.decode()}"
+    for url in ("/", f"/bee/{BEE.hex()}", "/tag/sci-fi", "/film/t:ran-co:1985", thread, "/search?q=ran"):
+        embedded = (await web.get("/oembed", params={"url": f"http://localhost:8080{url}"})).json()
+        assert embedded["type"] == "link", url
+        assert embedded["title"]
+    await running.database.write(moderation.hide, BEE, AWKWARD[1].key, "because", now_ms())
+    for url in (
+        "http://example.org/",
+        f"/bee/{'ee' * 32}",
+        f"/bee/{BEE.hex()}/{AWKWARD[1].key.decode()}",
+        "/nothing",
+        "",
+    ):
+        answered = await web.get("/oembed", params={"url": url or "//"})
+        assert answered.status_code == (200 if url == "" else 404), url
+    assert (await web.get("/oembed?url=/&format=yaml")).status_code == 501
