@@ -162,7 +162,7 @@ async def test_everything_is_there_without_javascript(chromium: Any, followed: A
         await page.locator("#records > li").first.get_by_role("link", name="UTC").click()
         await page.get_by_text("Where this stands").wait_for()
         await page.get_by_role("link", name="Ada Meadows").first.click()
-        await page.locator("summary").first.click()
+        await page.locator(".receipt > summary").click()
         await page.get_by_text("Length seen").wait_for()
 
 
