@@ -17,12 +17,14 @@ import click
 
 from core.errors import MeadowError
 
+from . import owning_cli
 from .settings import DEFAULT_WEB, UNDO_SECONDS, Settings, default_directory, parse_address
 from .terminal import (
     Context,
     fail,
     given,
     items,
+    json_option,
     parse_json,
     print_item,
     print_json,
@@ -32,18 +34,6 @@ from .terminal import (
 )
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-def json_option(function: F) -> F:
-    """`--json`, also after the command."""
-
-    def remember(ctx: click.Context, _: click.Parameter, value: bool) -> None:
-        if value:
-            ctx.find_object(Context).as_json = True  # type: ignore[union-attr]
-
-    return click.option(
-        "--json", is_flag=True, expose_value=False, callback=remember, help="Print machine-readable lines."
-    )(function)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -361,6 +351,10 @@ def dht(obj: Context, port: int, nodes: int) -> None:
         asyncio.run(run_local_dht(port, nodes, print_json if obj.as_json else _announce_dht))
     except (MeadowError, OSError) as error:
         fail(obj, error)
+
+
+for command in owning_cli.COMMANDS:
+    cli.add_command(command)
 
 
 def _announce_dht(event: dict[str, Any]) -> None:

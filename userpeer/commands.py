@@ -5,17 +5,19 @@ A command takes the opened peer and plain JSON arguments and yields plain JSON o
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
 from core.records import Rejected, parse_record
 
+from .backup import seal, words_of
 from .drafts import MovieDraft, PostDraft, draft_from
 from .errors import NotFound, UserError
 from .hyp.commands import HYP_COMMANDS, LIVE_COMMANDS
 from .publishing import Written
-from .service import PeerService
+from .service import PeerService, bee_key
 from .submitting import aggregator_url, submit
 
 LIVE = LIVE_COMMANDS
@@ -161,6 +163,35 @@ async def _submit(service: PeerService, arguments: Mapping[str, Any]) -> Items:
     submission = await submit(url, service.key, service.listening)
     service.submissions.remember(submission)
     yield {**asdict(submission), "peer": str(service.listening) if service.listening else None}
+
+
+@_command("backup")
+async def _backup(service: PeerService, arguments: Mapping[str, Any]) -> Items:
+    sealed = await asyncio.to_thread(seal, await service.backup(), _text(arguments, "passphrase"))
+    yield {"key": service.key, "file": sealed.decode()}
+
+
+@_command("words")
+async def _words(service: PeerService, arguments: Mapping[str, Any]) -> Items:
+    yield {"key": service.key, "words": words_of(service.peer.store.primary_key)}
+
+
+@_command("nobody-has-it")
+async def _nobody_has_it(service: PeerService, arguments: Mapping[str, Any]) -> Items:
+    await service.restoring.nobody_has_it()
+    yield {"key": service.key, "sentence": "From now on this peer writes. Its bee begins anew."}
+
+
+@_command("follow")
+async def _follow(service: PeerService, arguments: Mapping[str, Any]) -> Items:
+    yield _written(await service.follow(_text(arguments, "key")))
+
+
+@_command("unfollow")
+async def _unfollow(service: PeerService, arguments: Mapping[str, Any]) -> Items:
+    key = bee_key(_text(arguments, "key"))
+    await service.unfollow(key)
+    yield {"key": f"follow/{key}", "deleted": True}
 
 
 def _written(written: Written) -> dict[str, Any]:

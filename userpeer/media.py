@@ -63,6 +63,7 @@ class Media:
             raise InvalidField(
                 "images", f"An image may have {limit} MB before it is made smaller; this one is larger."
             )
+        self._publisher.may_write()
         prepared, facts = await _prepare(data)
         async with self._turn:
             core = await self._own()
@@ -87,6 +88,19 @@ class Media:
         if len(data) != blob.byte_length:
             raise NotFound("The record names other bytes than its media core holds.")
         return data
+
+    @property
+    def length(self) -> int:
+        """Blocks of one's own media core; 0 before there is one."""
+        return 0 if self._core is None else int(self._core.length)
+
+    async def open(self) -> None:
+        """Open one's own media core if `meta/self` names one, so that others can have it."""
+        entry = await self._bee.get("meta/self")
+        if entry is not None and isinstance(entry.value, dict) and entry.value.get("blobs"):
+            core = self._peer.core(name=CORE_NAME)
+            if core.key.hex() == entry.value["blobs"]:
+                self._core = core
 
     async def _own(self) -> Any:
         if self._core is None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import copy
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,17 +57,23 @@ class Publisher:
         self._clock = clock
         self._now = now
         self._turn = asyncio.Lock()  # a read-modify-write may suspend between its halves
+        self.may_write: Callable[[], None] = lambda: None
+        """Raises a `UserError` while nothing may be written."""
 
     @classmethod
     async def open(cls, bee: Hyperbee, *, now: Callable[[], int] = now_ms) -> Publisher:
-        clock = KeyClock()
+        publisher = cls(bee, KeyClock(), now)
+        await publisher.observe()
+        return publisher
+
+    async def observe(self) -> None:
+        """Take note of the newest keys in the bee, after something else than this wrote to it."""
         for kind in _TIMED_KINDS:
-            async for entry in bee.range(gte=f"{kind}/", lt=f"{kind}/g", reverse=True):
+            async for entry in self._bee.range(gte=f"{kind}/", lt=f"{kind}/g", reverse=True):
                 t16 = entry.key.partition("/")[2]
                 if is_t16(t16):
-                    clock.observe(t16)
+                    self._clock.observe(t16)
                     break
-        return cls(bee, clock, now)
 
     # --- records ------------------------------------------------------------------------------
 
@@ -80,7 +87,7 @@ class Publisher:
 
     async def publish(self, kind: str, value: dict[str, Any]) -> Written:
         """Publish a record of `kind` (post, movie, list) under a new key, dated now. Raises `InvalidField`."""
-        async with self._turn:
+        async with self._writing():
             now = self._now()
             value = {**value, "createdAt": format_date(now)}
             _check(f"{kind}/{'0' * 16}", value)
@@ -88,7 +95,7 @@ class Publisher:
 
     async def introduce(self, *, blobs: str | None = None) -> None:
         """Write `meta/self`, which says what wrote this bee and where its images are, if it is not there."""
-        async with self._turn:
+        async with self._writing():
             if await self._bee.get("meta/self") is None:
                 await self._bee.put("meta/self", self._meta(blobs).to_json())
 
@@ -102,7 +109,7 @@ class Publisher:
         """Put a record under a key that says what it is about (`follow/…`, `react/…`, `watchlist/…`), dated now; one
         that is there already stays as it is. Raises `InvalidField`.
         """
-        async with self._turn:
+        async with self._writing():
             entry = await self._bee.get(key)
             if entry is not None and not isinstance(parse_record(key, entry.value), Rejected):
                 return Written(key, entry.seq, entry.value)
@@ -112,7 +119,7 @@ class Publisher:
 
     async def change(self, key: str, fields: dict[str, Any]) -> Written:
         """Set some fields of a record (None takes one out) and leave the others. Raises `NotFound`, `InvalidField`."""
-        async with self._turn:
+        async with self._writing():
             entry = await self._bee.get(key)
             if entry is None or not isinstance(entry.value, dict):
                 raise _missing(key)
@@ -129,7 +136,7 @@ class Publisher:
         `seen` is the block number of the version that was edited. Raises `NotFound`, `InvalidField`, and
         `EditConflict` when another version has been written since.
         """
-        async with self._turn:
+        async with self._writing():
             entry = await self._bee.get(key)
             if entry is None:
                 raise _missing(key)
@@ -157,7 +164,7 @@ class Publisher:
         `seen`: the block of the version that is to go. Raises `NotFound`, and `EditConflict` when another was written
         since.
         """
-        async with self._turn:
+        async with self._writing():
             entry = await self._bee.get(key)
             if entry is None:
                 raise _missing(key)
@@ -168,13 +175,13 @@ class Publisher:
 
     async def delete_all(self, keys: list[str]) -> None:
         """Take several records out in one batch; those that are not there count as done."""
-        async with self._turn, self._bee.batch() as batch:
+        async with self._writing(), self._bee.batch() as batch:
             for key in keys:
                 await batch.delete(key)
 
     async def exchange(self, one: str, other: str) -> None:
         """Let two keys change their values in one batch. Raises `NotFound`."""
-        async with self._turn:
+        async with self._writing():
             first, second = await self._bee.get(one), await self._bee.get(other)
             if first is None or second is None:
                 raise _missing(one if first is None else other)
@@ -184,7 +191,7 @@ class Publisher:
 
     async def restore(self, seq: int) -> Written:
         """Put the version that block `seq` holds under its key again (the undo of a delete or an edit)."""
-        async with self._turn:
+        async with self._writing():
             if not 1 <= seq < self._bee.version:
                 raise NotFound(f"This bee has no block {seq} with a record.")
             entry = await self._bee.get_by_seq(seq)
@@ -198,7 +205,7 @@ class Publisher:
     async def set_profile(self, draft: ProfileDraft) -> Written:
         """Write `profile/self`, keeping what the draft does not name. Raises `InvalidField`."""
         key = "profile/self"
-        async with self._turn:
+        async with self._writing():
             entry = await self._bee.get(key)
             old = entry.value if entry is not None and isinstance(entry.value, dict) else {}
             value = copy.deepcopy(old)
@@ -217,12 +224,19 @@ class Publisher:
     async def put(self, key: str, value: Any) -> Written:
         """Put any JSON value under any key. Raises `UserError` when it is too large or not JSON."""
         _check_raw(key, value)
-        async with self._turn:
+        async with self._writing():
             written = await self._write(key, value)
         kind, _, t16 = key.partition("/")
         if kind in _TIMED_KINDS and is_t16(t16):
             self._clock.observe(t16)
         return written
+
+    @asynccontextmanager
+    async def _writing(self) -> AsyncIterator[None]:
+        """One at a time, and only when that is allowed."""
+        async with self._turn:
+            self.may_write()
+            yield
 
     # --- inside -------------------------------------------------------------------------------
 

@@ -56,6 +56,8 @@ ROUTES: list[Route | Mount] = [
     Route("/profile", self.profile),
     Route("/profile", self.save_profile, methods=["POST"]),
     Route("/key", self.key),
+    Route("/backup", self.backup, methods=["POST"]),
+    Route("/restoring/nobody-has-it", self.nobody_has_it, methods=["POST"]),
     Route("/peers", network.peers),
     Route("/live/peers", network.peer_events),
     Route("/aggregators", network.aggregators),

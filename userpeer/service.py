@@ -5,6 +5,7 @@ Both doors, the web page and the commands, get one `PeerService` and nothing els
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from core.hyperbee import Hyperbee
 from core.peer import Peer, key_to_id, parse_key
 from core.records import is_bee_key
 
+from .backup import Backup
 from .draft_store import DraftStore
 from .errors import NotFound, UserError
 from .hyp.bees import Bees
@@ -23,6 +25,7 @@ from .media import Media
 from .pending import Waiting
 from .publishing import Publisher, Written
 from .reading import Reader
+from .restoring import Restoring
 from .settings import Address, Settings
 from .submitting import Submissions
 
@@ -68,6 +71,15 @@ class PeerService:
         self.waiting = Waiting(settings.pending, publisher, self.drafts, settings.undo_seconds, self._tell)
         self.media = Media(peer, bee, publisher)
         self.bees = Bees(peer, bee)
+        self.restoring = Restoring(
+            settings.restored,
+            peer,
+            bee,
+            self._found_again,
+            self._tell,
+            settle_seconds=settings.settle_seconds,
+        )
+        publisher.may_write = self.restoring.refuse
         self.listening: Address | None = None
         self.stop: Callable[[], None] | None = None
         """Ends the process that serves; None when nobody does."""
@@ -133,12 +145,32 @@ class PeerService:
 
     async def close(self) -> None:
         """Sign what waits, stop reading. The peer itself is its opener's to close."""
+        await self.restoring.close()
         await self.waiting.close()
         await self.bees.close()
         if self._follows is not None:
             await self._follows.close()
         if self._shelf is not None:
             self._shelf.close()
+
+    async def backup(self) -> Backup:
+        """What a restored peer needs: the keys, how long the logs are, and to whom the bee was submitted."""
+        core = self.bee.core
+        return Backup(
+            self.peer.store.primary_key,
+            self.key,
+            core.length,
+            core.fork,
+            core.tree_hash().hex() if core.length else "",
+            self.media.length,
+            tuple(submission.url for submission in self.submissions.all() if submission.accepted),
+            time.time(),
+        )
+
+    async def _found_again(self) -> None:
+        """What a restored peer wrote before is here."""
+        await self.publisher.observe()
+        await self.media.open()
 
     # --- about oneself --------------------------------------------------------------------------------
 
@@ -196,8 +228,12 @@ async def open_service(settings: Settings, *, reads: bool = False) -> AsyncItera
         publisher = await Publisher.open(bee)
         service = PeerService(settings, peer, bee, publisher)
         try:
+            if service.restoring.is_over:
+                await service.media.open()
             if reads:
-                await service.waiting.start()
+                service.restoring.start()
+                if service.restoring.is_over:
+                    await service.waiting.start()
                 service.start_reading()
             yield service
         finally:

@@ -74,6 +74,8 @@ class Settings:
     edit or a delete on the page waits before it is signed. `port`: the UDP port of the DHT; None: that of the last
     time, or a usual one. `announce`: False finds others without being found. `memory_only`: nothing of the store is
     written to the disk.
+    `settle_seconds`: how long a restored peer looks for a longer
+    head than the longest it found.
     """
 
     directory: Path
@@ -85,6 +87,7 @@ class Settings:
     port: int | None = None
     announce: bool = True
     memory_only: bool = False
+    settle_seconds: float = 10.0
 
     @property
     def store(self) -> Path:
@@ -110,6 +113,11 @@ class Settings:
     def pending(self) -> Path:
         """Edits and deletes that can still be undone, as JSON."""
         return self.directory / "pending.json"
+
+    @property
+    def restored(self) -> Path:
+        """There while a restored peer has not found its records."""
+        return self.directory / "restored.json"
 
     @property
     def last_port(self) -> Path:

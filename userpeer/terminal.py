@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import click
 
@@ -18,6 +18,9 @@ from .settings import Settings
 
 # A peer that is just starting holds the store before its socket is there.
 _STARTING_SECONDS = 5.0
+
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Context:
@@ -130,3 +133,15 @@ def typed(arguments: Mapping[str, Any]) -> dict[str, Any]:
         name: str(value) if isinstance(value, int) and not isinstance(value, bool) else value
         for name, value in given(arguments).items()
     }
+
+
+def json_option(function: F) -> F:
+    """`--json`, also after the command."""
+
+    def remember(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+        if value:
+            ctx.find_object(Context).as_json = True  # type: ignore[union-attr]
+
+    return click.option(
+        "--json", is_flag=True, expose_value=False, callback=remember, help="Print machine-readable lines."
+    )(function)

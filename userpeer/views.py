@@ -49,6 +49,7 @@ class View:
     path: str
     me_key: str
     me_name: str | None
+    restoring: str | None
     notice: Notice | None = None
 
 
@@ -112,6 +113,7 @@ class KeyView(View):
     info: BeeInfo
     listening: str | None
     directory: str
+    form: Form
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,6 +34,7 @@ async def frame(request: Request, notice: Notice | None = None) -> dict[str, Any
         "path": request.url.path,
         "me_key": service.key,
         "me_name": profile.name if profile else None,
+        "restoring": service.restoring.sentence,
         "notice": notice,
     }
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import lru_cache
 
 import segno
 from starlette.requests import Request
 from starlette.responses import Response
 
+from userpeer.backup import check_passphrase, seal
 from userpeer.drafts import ProfileDraft, draft_from
 from userpeer.errors import InvalidField
 from userpeer.views import Form, KeyView, Notice, ProfileView
@@ -38,16 +40,43 @@ async def save_profile(request: Request) -> Response:
 
 async def key(request: Request) -> Response:
     """GET /key"""
+    return await _key_page(request, Form())
+
+
+async def backup(request: Request) -> Response:
+    """POST /backup: the keys as a file, sealed by a passphrase."""
+    service, values = service_of(request), await typed(request)
+    passphrase = values.get("passphrase", "")
+    try:
+        check_passphrase(passphrase)
+        if passphrase != values.get("again", ""):
+            raise InvalidField("again", "The two passphrases differ; type the same one twice.")
+    except InvalidField as error:
+        return await _key_page(request, Form({}, {error.field: str(error)}), 422)
+    sealed = await asyncio.to_thread(seal, await service.backup(), passphrase)
+    name = f"meadow-backup-{service.key[:8]}.json"
+    headers = {"content-disposition": f'attachment; filename="{name}"'}
+    return Response(sealed, media_type="application/json", headers=headers)
+
+
+async def nobody_has_it(request: Request) -> Response:
+    """POST /restoring/nobody-has-it"""
+    await service_of(request).restoring.nobody_has_it()
+    return see_other("/")
+
+
+async def _key_page(request: Request, form: Form, status: int = 200) -> Response:
     service = service_of(request)
     view = KeyView(
         **await frame(request),
+        form=form,
         id=service.id,
         qr=qr_code(service.key),
         info=service.info(),
         listening=str(service.listening) if service.listening else None,
         directory=str(service.settings.directory.resolve()),
     )
-    return page(request, "key.html", view)
+    return page(request, "key.html", view, status=status)
 
 
 @lru_cache(maxsize=4)
