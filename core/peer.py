@@ -44,7 +44,7 @@ from .net.tcp import TcpCarrier, dial, listen
 from .net.testnet import Testnet
 from .swarm.driver import Joined
 from .swarm.network import Network
-from .swarm.status import ConnectionStatus, NetworkStatus, PeerError, TopicStatus
+from .swarm.status import ConnectionStatus, NetworkStatus, PeerError, SharedStatus, TopicStatus
 
 __all__ = [
     "PUBLIC_BOOTSTRAP",
@@ -59,6 +59,7 @@ __all__ = [
     "PeerError",
     "PeerUnreachable",
     "ProofFile",
+    "SharedStatus",
     "Testnet",
     "TopicStatus",
     "Version",
@@ -251,6 +252,23 @@ class Peer:
             waiting.cancel()
             core.off("peer-add", peer_added)
         return bool(core.peers)
+
+    def shared(self) -> list[SharedStatus]:
+        """Every core that is open here, once, what is our own first."""
+        found: dict[bytes, SharedStatus] = {}
+        for core in self.store.sessions:
+            if core.key in found and not core.writable:
+                continue
+            topic = None if self.network is None else self.network.topic_status(core.discovery_key)
+            found[core.key] = SharedStatus(
+                key=core.key,
+                length=core.length,
+                is_mine=core.writable,
+                peers=len(core.peers),
+                found=None if topic is None else topic.peers_found,
+                error=None if topic is None else topic.error,
+            )
+        return sorted(found.values(), key=lambda status: (not status.is_mine, status.key))
 
     def _follow(self, core: Hypercore) -> None:
         """Be found and find others for `core`, until the last session on it is closed."""

@@ -32,6 +32,7 @@ class Aggregator:
         self.ingest = ingest.Ingest(database, self.live, settings)
         self.contact = contact.Contact(database, peer, self.ingest, self.live, settings)
         self.submissions = web.RateLimit(settings.submit_burst, settings.submit_per_hour)
+        self.token_tries = web.RateLimit(30, 600)
         self.started_at = time.time()
         self.token = operator_token.load(settings.dir)
         self.standing = standing.Standing(database, self.contact)

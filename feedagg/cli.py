@@ -13,7 +13,7 @@ from core.errors import MeadowError
 from core.peer import key_to_id, parse_key
 from feedagg import operator_token, policy, settings, sources
 from feedagg.addresses import normal
-from feedagg.commands import evidence, moderation
+from feedagg.commands import evidence, moderation, network
 from feedagg.commands.directory import Directory, db_option
 from feedagg.ingest import now_ms
 
@@ -130,6 +130,7 @@ def admin_token(directory: Path) -> None:
     print(operator_token.load(directory).reveal())
 
 
+main.add_command(network.net)
 for command in (*moderation.COMMANDS, *evidence.COMMANDS):
     main.add_command(command)
 

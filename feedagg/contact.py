@@ -189,7 +189,7 @@ class Contact:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-        raise PeerUnreachable(" ".join(str(task.exception()) for task in tasks))
+        raise PeerUnreachable(" ".join(_sentence(str(task.exception())) for task in tasks))
 
     async def _find_at(self, hints: list[sources.Hint], followed: Followed) -> str:
         """Dial the addresses one after the other until one has the bee; returns it."""
@@ -320,3 +320,8 @@ class Contact:
         task = asyncio.create_task(work)
         self._chores.add(task)
         task.add_done_callback(self._chores.discard)
+
+
+def _sentence(text: str) -> str:
+    """Whole sentences, so that one may follow another."""
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "?", "!")) else ".")

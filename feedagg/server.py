@@ -21,6 +21,8 @@ from feedagg.app import create_app
 from feedagg.settings import Settings, split_address
 
 STOP_SECONDS = 5
+WEB_URL_FILE = "web-url"
+"""In the aggregator's directory while it runs: where its pages are, for commands that ask it something."""
 
 
 class _Server(uvicorn.Server):
@@ -64,7 +66,10 @@ async def serve(settings: Settings, *, is_json: bool) -> None:
         await aggregator.start()
         settle_garbage_collector()
         listen = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        _announce(aggregator, url=_url(settings, web), listen=listen, is_json=is_json)
+        url = _url(settings, web)
+        where = settings.dir / WEB_URL_FILE
+        where.write_text(f"{url}\n", "ascii")
+        _announce(aggregator, url=url, listen=listen, is_json=is_json)
         config = uvicorn.Config(
             create_app(aggregator),
             log_level="warning",
@@ -74,7 +79,10 @@ async def serve(settings: Settings, *, is_json: bool) -> None:
             timeout_graceful_shutdown=STOP_SECONDS,
             proxy_headers=False,
         )
-        await _Server(config, aggregator).serve(sockets=[web])
+        try:
+            await _Server(config, aggregator).serve(sockets=[web])
+        finally:
+            where.unlink(missing_ok=True)
     finally:
         await aggregator.close()
 

@@ -145,6 +145,13 @@ def listing(connection: Connection, limit: int, after: bytes = b"") -> list[Sour
     return [Source(*row) for row in connection.execute(query)]
 
 
+def failing(connection: Connection, limit: int) -> list[Source]:
+    """Sources that were not reached, those that are tried next first."""
+    wanted = (sources.c.attempts > 0, ~sources.c.connected, sources.c.state == FOLLOWING)
+    query = select(sources).where(*wanted).order_by(sources.c.next_at, sources.c.bee).limit(limit)
+    return [Source(*row) for row in connection.execute(query)]
+
+
 def counts(connection: Connection) -> dict[str, int]:
     """How many bees are followed, connected, and failing."""
     failing = sources.c.attempts > 0

@@ -17,7 +17,7 @@ from .drafts import MovieDraft, PostDraft, draft_from
 from .errors import NotFound, UserError
 from .hyp.commands import HYP_COMMANDS, LIVE_COMMANDS
 from .publishing import Written
-from .service import PeerService, bee_key
+from .service import Connected, PeerService, bee_key
 from .submitting import aggregator_url, submit
 
 LIVE = LIVE_COMMANDS
@@ -123,7 +123,7 @@ async def _bee_info(service: PeerService, arguments: Mapping[str, Any]) -> Items
         "fork": info.fork,
         "writable": info.writable,
         "listen": listening,
-        "peers": [asdict(connected) for connected in service.connected()],
+        "peers": [_connected(one) for one in service.connected()],
     }
 
 
@@ -132,16 +132,17 @@ async def _net(service: PeerService, arguments: Mapping[str, Any]) -> Items:
     network = service.peer.network
     connections = [
         {
-            "key": connection.remote_public_key.hex(),
-            "address": connection.remote_address,
-            "how": connection.how,
-            "dialled": connection.is_initiator,
-            "since": connection.opened_at,
-            "bytesIn": connection.bytes_in,
-            "bytesOut": connection.bytes_out,
-            "rtt": connection.rtt,
+            "key": one.connection.key.hex(),
+            "address": one.connection.address,
+            "how": one.connection.how,
+            "dialled": one.connection.dialled,
+            "since": one.connection.since,
+            "bytesIn": one.connection.bytes_in,
+            "bytesOut": one.connection.bytes_out,
+            "rtt": one.connection.rtt,
+            "blocksSent": one.blocks_sent,
         }
-        for connection in service.peer.connections
+        for one in service.connected()
     ]
     bee: dict[str, Any] = {"peers": len(service.bee.core.peers)}
     if network is None:
@@ -192,6 +193,18 @@ async def _unfollow(service: PeerService, arguments: Mapping[str, Any]) -> Items
     key = bee_key(_text(arguments, "key"))
     await service.unfollow(key)
     yield {"key": f"follow/{key}", "deleted": True}
+
+
+def _connected(one: Connected) -> dict[str, Any]:
+    """A peer as `bee info` prints it."""
+    return {
+        "key": one.connection.key.hex(),
+        "address": one.connection.address,
+        "since": one.connection.since,
+        "blocks_sent": one.blocks_sent,
+        "bytes_sent": one.bytes_sent,
+        "has": one.has,
+    }
 
 
 def _written(written: Written) -> dict[str, Any]:

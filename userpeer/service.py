@@ -13,7 +13,7 @@ from typing import Any
 
 from core.errors import BadArgument
 from core.hyperbee import Hyperbee
-from core.peer import Peer, key_to_id, parse_key
+from core.peer import ConnectionStatus, Peer, key_to_id, parse_key
 from core.records import is_bee_key
 
 from .backup import Backup
@@ -34,11 +34,9 @@ BEE_NAME = "main"
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """One peer on the line: its network key (hex), its address, and what it took of our bee."""
+    """One peer on the line, and what it took of our bee. `has`: how many blocks of it the peer knows of."""
 
-    key: str
-    address: str
-    since: float
+    connection: ConnectionStatus
     blocks_sent: int
     bytes_sent: int
     has: int | None
@@ -204,9 +202,7 @@ class PeerService:
             view = readers.get(connection.remote_public_key)
             out.append(
                 Connected(
-                    key=connection.remote_public_key.hex(),
-                    address=connection.remote_address,
-                    since=connection.opened_at,
+                    connection=ConnectionStatus.of(connection),
                     blocks_sent=view.blocks_sent if view else 0,
                     bytes_sent=view.bytes_sent if view else 0,
                     has=view.remote_length if view else None,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from core.peer import NetworkStatus, SharedStatus
+
 from .draft_store import KeptDraft
 from .library.diary import Month, Year
 from .library.queries import Page, Thread
@@ -117,9 +119,11 @@ class KeyView(View):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PeersView(View):
-    """`peers.html`: who is connected, and what they took."""
+class NetworkView(View):
+    """`network.html`: whether others reach us, who is connected and what they took. `status` None: no DHT."""
 
+    status: NetworkStatus | None
+    bees: list[SharedStatus]
     connected: list[Connected]
     info: BeeInfo
     listening: str | None

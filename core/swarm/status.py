@@ -65,6 +65,21 @@ class ConnectionStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class SharedStatus:
+    """One core that is open here. `peers` share it now; `found`: peers known under its topic, None when it joined none.
+
+    `error`: why it could not be announced or looked up, in words.
+    """
+
+    key: bytes
+    length: int
+    is_mine: bool
+    peers: int
+    found: int | None
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class NetworkStatus:
     """`state`: starting, online, degraded, offline or suspended. `address`: as others see us, "host:port".
 
@@ -91,14 +106,8 @@ class NetworkStatus:
 
     @property
     def sentence(self) -> str:
-        """Whether others reach us, in words."""
-        if self.state == "starting":
-            return "Looking for the network."
-        if self.state == "suspended":
-            return "The network is switched off."
-        if self.state == "offline" or self.nodes == 0:
-            return "No node of the network answers; peers are found by address only."
-        match self.nat:
+        """Whether others reach us, in words, with the address they see."""
+        match self._seen_as():
             case "open":
                 return f"Anybody can connect to this machine, at {self.address}."
             case "consistent":
@@ -108,4 +117,27 @@ class NetworkStatus:
                     f"Behind a NAT that takes another port for each peer; others see {self.address}. "
                     "Most peers are still reached."
                 )
+        return self.plain_sentence
+
+    @property
+    def plain_sentence(self) -> str:
+        """The same without an address."""
+        match self._seen_as():
+            case "open":
+                return "Anybody can connect to this machine."
+            case "consistent":
+                return "Behind a NAT or firewall; others connect by punching holes."
+            case "random":
+                return "Behind a NAT that takes another port for each peer. Most peers are still reached."
+        if self.state == "starting":
+            return "Looking for the network."
+        if self.state == "suspended":
+            return "The network is switched off."
+        if self.state == "offline" or self.nodes == 0:
+            return "No node of the network answers; peers are found by address only."
         return "Connected to the network; how others see this machine is not known yet."
+
+    def _seen_as(self) -> str:
+        """`nat` while it counts."""
+        is_up = self.state in ("online", "degraded") and self.nodes > 0
+        return self.nat if is_up else "unknown"

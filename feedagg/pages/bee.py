@@ -12,6 +12,7 @@ from core.peer import key_to_id
 from feedagg import decisions, listings, queries, sources, views
 from feedagg.decisions import Decision
 from feedagg.listings import FeedLink
+from feedagg.operators import as_shown, is_operator
 from feedagg.pages import record
 from feedagg.pages.keys import bee_of, key_in_query
 from feedagg.pages.paging import Paging, paging, places
@@ -47,6 +48,7 @@ async def show(request: Request) -> Response:
     here = aggregator(request)
     live_after = here.live.last_id
     before, after = places(request)
+    to_operator = is_operator(request)
 
     def read(connection: Connection) -> BeeView | None:
         source = sources.get(connection, key)
@@ -54,6 +56,7 @@ async def show(request: Request) -> Response:
             return None
         found = queries.of_bee(connection, key, before=before, after=after)
         author = views.author(key, queries.profiles(connection, [key]).get(key))
+        source = as_shown(source, to_operator=to_operator)
         shown = receipt(source, queries.tally(connection, key))
         cards = views.cards(connection, found.items)
         is_busy = shown.state == "waiting" or shown.remaining > 0

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from feedagg import queries, sources, views
+from feedagg.operators import as_shown, is_operator
 from feedagg.sources import Source
 from feedagg.views import Author
 from feedagg.web import aggregator, page
@@ -34,8 +35,11 @@ async def show(request: Request) -> Response:
     start = request.query_params.get("after", "")
     after = bytes.fromhex(start) if _is_key(start) else b""
 
+    to_operator = is_operator(request)
+
     def read(connection: Connection) -> BeesView:
-        found = sources.listing(connection, BEES + 1, after)
+        listed = sources.listing(connection, BEES + 1, after)
+        found = [as_shown(source, to_operator=to_operator) for source in listed]
         profiles = queries.profiles(connection, [source.bee for source in found])
         lines = [
             BeeLine(views.author(source.bee, profiles.get(source.bee)), source) for source in found[:BEES]

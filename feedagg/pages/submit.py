@@ -16,6 +16,7 @@ from core.peer import key_to_id, parse_key
 from feedagg import policy, sources
 from feedagg.addresses import check_name, normal
 from feedagg.ingest import now_ms
+from feedagg.operators import as_shown, is_operator
 from feedagg.queries import Tally
 from feedagg.receipts import receipt
 from feedagg.sources import Source
@@ -147,6 +148,7 @@ def _answers_json(request: Request) -> bool:
 
 
 def _answer(request: Request, source: Source) -> dict[str, Any]:
+    source = as_shown(source, to_operator=is_operator(request))
     state = receipt(source, Tally({}, {}, {}, 0)).state
     base = base_url(request)
     return {

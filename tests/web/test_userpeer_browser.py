@@ -97,7 +97,7 @@ async def test_who_is_connected_and_what_they_took(chromium: Any, site: Any) -> 
     for number in range(10):
         await do("post", text=f"number {number}")
     async with open_page(chromium) as page:
-        await page.goto(ready["web"] + "peers")
+        await page.goto(ready["web"] + "network")
         await page.get_by_text("Nobody is connected").wait_for()
         reader = await Peer.open(None)
         host, _, port = ready["listen"].rpartition(":")
@@ -138,7 +138,7 @@ async def test_everything_works_without_javascript(chromium: Any, site: Any) -> 
         await page.get_by_role("button", name="Save profile").click()
         await page.get_by_role("link", name="My feed").click()
         assert await page.locator("article", has_text="Ada").count() == 2
-        for name in ("Key", "Peers", "Aggregators", "Bee"):
+        for name in ("Key", "Network", "Aggregators", "Bee"):
             await page.get_by_role("link", name=name, exact=True).click()
             await page.locator("h1").wait_for()
         assert await page.locator(".js-only").first.is_hidden()
@@ -186,7 +186,7 @@ async def test_no_page_is_wider_than_a_phone(chromium: Any, site: Any) -> None:
     await do("post", text="x" * 300 + " https://a.example/" + "y" * 300, tags="z" * 60)
     await do("movie", title="W" * 200, review="v" * 200)
     async with open_page(chromium, "phone") as page:
-        for path in ("", "?write=movie", "profile", "key", "peers", "aggregators", "bee", "nowhere"):
+        for path in ("", "?write=movie", "profile", "key", "network", "aggregators", "bee", "nowhere"):
             await page.goto(ready["web"] + path)
             assert await page.evaluate("document.documentElement.scrollWidth") <= 390, path
             heights = await page.evaluate(
@@ -199,7 +199,7 @@ async def test_no_page_is_wider_than_a_phone(chromium: Any, site: Any) -> None:
 async def test_each_control_has_a_name_and_each_page_one_heading(chromium: Any, site: Any) -> None:
     ready, do = site
     (written,) = await do("post", text="hello")
-    paths = ["", "?write=movie", "profile", "key", "peers", "aggregators", "bee", "nowhere"]
+    paths = ["", "?write=movie", "profile", "key", "network", "aggregators", "bee", "nowhere"]
     paths += [f"{name}?key={written['key']}" for name in ("record", "edit", "delete")]
     async with open_page(chromium) as page:
         for path in paths:

@@ -10,7 +10,7 @@ from core.errors import BadArgument
 from userpeer.errors import SubmitFailed
 from userpeer.live import stream
 from userpeer.submitting import aggregator_url, submit
-from userpeer.views import AggregatorsView, EntriesView, Form, Notice, PeersView
+from userpeer.views import AggregatorsView, EntriesView, Form, NetworkView, Notice
 
 from .render import block, frame, page, see_other, service_of, typed
 
@@ -18,16 +18,16 @@ from .render import block, frame, page, see_other, service_of, typed
 LOOK_SECONDS = 1.0
 
 
-async def peers(request: Request) -> Response:
-    """GET /peers"""
-    return page(request, "peers.html", await _peers_view(request), block="peers")
+async def network(request: Request) -> Response:
+    """GET /network"""
+    return page(request, "network.html", await _network_view(request), block="network")
 
 
-async def peer_events(request: Request) -> Response:
-    """GET /live/peers"""
+async def network_events(request: Request) -> Response:
+    """GET /live/network"""
 
     async def render() -> str:
-        return block(request, "peers.html", "peers", await _peers_view(request))
+        return block(request, "network.html", "network", await _network_view(request))
 
     return EventSourceResponse(stream(request.app.state.hub, render, every=LOOK_SECONDS))
 
@@ -82,10 +82,13 @@ async def health(request: Request) -> Response:
     )
 
 
-async def _peers_view(request: Request) -> PeersView:
+async def _network_view(request: Request) -> NetworkView:
     service = service_of(request)
-    return PeersView(
+    online = service.peer.network
+    return NetworkView(
         **await frame(request),
+        status=None if online is None else online.status(),
+        bees=service.peer.shared(),
         connected=service.connected(),
         info=service.info(),
         listening=str(service.listening) if service.listening else None,
