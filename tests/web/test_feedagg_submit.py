@@ -54,7 +54,7 @@ async def test_a_form_leads_to_the_page_of_the_bee(
     assert answer.status_code == 303
     assert answer.headers["location"] == f"/bee/{BEE.hex()}"
     page = (await web.get(answer.headers["location"])).text
-    assert "nobody answers at 127.0.0.1:1" in page
+    assert "Nobody answers at 127.0.0.1:1 (Connection refused)." in page
     assert "Next try" in page
     source = await running.database.read(sources.get, BEE)
     assert source is not None
@@ -71,7 +71,7 @@ async def test_json_answers_what_became_of_it(web: httpx2.AsyncClient) -> None:
     answer = await web.post("/submit", json={"key": BEE.hex(), "peer": CLOSED}, headers=JSON)
     assert answer.status_code == 202
     assert answer.json()["state"] == "unreachable"
-    assert "nobody answers at 127.0.0.1:1" in answer.json()["message"]
+    assert "Nobody answers at 127.0.0.1:1" in answer.json()["message"]
 
 
 @pytest.mark.parametrize(

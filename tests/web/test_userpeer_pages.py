@@ -19,7 +19,17 @@ from userpeer.service import PeerService
 pytestmark = pytest.mark.anyio
 
 PAGES = [
-    *("/", "/?write=movie", "/profile", "/key", "/network", "/aggregators", "/bee", "/timeline", "/following"),
+    *(
+        "/",
+        "/?write=movie",
+        "/profile",
+        "/key",
+        "/network",
+        "/aggregators",
+        "/bee",
+        "/timeline",
+        "/following",
+    ),
     *("/search", "/diary", "/diary/undated", "/diary/2026", "/watchlist", "/lists", "/drafts"),
 ]
 HTMX = {"hx-request": "true"}
