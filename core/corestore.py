@@ -119,6 +119,12 @@ class Corestore:
         self._sessions.add(session)
         return session
 
+    def drop(self, key: bytes | str) -> int:
+        """Take a core out of the store with all its blocks, durable with the commit of this turn; returns how many
+        blocks were held. Raises `BadArgument` while a session on it is open.
+        """
+        return self._registry.drop(discovery_key_of(parse_key(key)))
+
     def namespace(self, name: str) -> Corestore:
         """A store over the same cores in which names mean others. Nests. Closing it closes its own
         sessions.

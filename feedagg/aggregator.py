@@ -11,6 +11,7 @@ import templates
 from core.errors import PeerUnreachable
 from core.peer import Peer
 from feedagg import contact, ingest, jobs, listings, operator_token, queries, standing, views, web, words
+from feedagg.admin import session
 from feedagg.database import Database, database_url
 from feedagg.live import Change, Live
 from feedagg.settings import Settings
@@ -33,9 +34,11 @@ class Aggregator:
         self.contact = contact.Contact(database, peer, self.ingest, self.live, settings)
         self.submissions = web.RateLimit(settings.submit_burst, settings.submit_per_hour)
         self.token_tries = web.RateLimit(30, 600)
+        self.readers_words = web.RateLimit(settings.report_burst, settings.report_per_hour)
+        self.wrong_tokens = session.wrong_tokens()
         self.started_at = time.time()
         self.token = operator_token.load(settings.dir)
-        self.standing = standing.Standing(database, self.contact)
+        self.standing = standing.Standing(database, peer, self.contact)
         self._jobs = jobs.scheduler(self.contact, self.standing)
 
     @classmethod

@@ -11,10 +11,10 @@ import click
 
 from core.errors import MeadowError
 from core.peer import key_to_id, parse_key
-from feedagg import operator_token, policy, settings, sources
+from feedagg import policy, sources
 from feedagg.addresses import normal
-from feedagg.commands import evidence, moderation, network
-from feedagg.commands.directory import Directory, db_option
+from feedagg.commands import configuration, evidence, moderation, network
+from feedagg.commands.directory import CONFIG, Directory, db_option, load
 from feedagg.ingest import now_ms
 
 
@@ -37,11 +37,17 @@ class _Group(click.Group):
     show_default=True,
     help="Where the aggregator keeps its blocks and its database.",
 )
+@click.option(
+    "--config",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The file of settings [DIR/feedagg.toml].",
+)
 @click.version_option(package_name="meadow-feed")
 @click.pass_context
-def main(context: click.Context, directory: Path) -> None:
+def main(context: click.Context, directory: Path, config: Path | None) -> None:
     """Follow many bees and show them as one feed."""
     context.obj = directory
+    context.meta[CONFIG] = config
 
 
 @main.command()
@@ -74,7 +80,7 @@ def serve(directory: Path, /, is_json: bool, no_dht: bool, dht_node: bool, **fla
 
     if no_dht and (flags["bootstrap"] is not None or dht_node):
         raise click.UsageError("--no-dht turns off what --bootstrap and --dht-node are about.")
-    chosen = settings.load(directory, no_dht=no_dht or None, dht_node=dht_node or None, **flags)
+    chosen = load(directory, no_dht=no_dht or None, dht_node=dht_node or None, **flags)
     asyncio.run(server.serve(chosen, is_json=is_json))
 
 
@@ -123,15 +129,8 @@ def list_(directory: Path, db: str | None, is_json: bool) -> None:
             print(f"{source.key}  {source.cursor}/{source.length}  {state}")
 
 
-@main.command(name="admin-token")
-@click.pass_obj
-def admin_token(directory: Path) -> None:
-    """Print the token that opens the admin pages and the API's writing half. Whoever has it runs this site."""
-    print(operator_token.load(directory).reveal())
-
-
 main.add_command(network.net)
-for command in (*moderation.COMMANDS, *evidence.COMMANDS):
+for command in (*moderation.COMMANDS, *configuration.COMMANDS, *evidence.COMMANDS):
     main.add_command(command)
 
 

@@ -30,6 +30,7 @@ FIRST_LOOK: Final = 20
 
 FUTURE_FLAG: Final = "date-in-future"
 BROKEN_REASON: Final = "not-an-operation"
+PURGED_REASON: Final = "purged"
 
 
 class Status(IntEnum):

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from core.records import Reason
-from feedagg.decide import BROKEN_REASON
+from feedagg.decide import BROKEN_REASON, PURGED_REASON
 from feedagg.queries import Tally
 from feedagg.sources import FOLLOWING, Source
 
 MEANINGS = {str(reason): reason.meaning for reason in Reason} | {
-    BROKEN_REASON: "The block is no operation of a bee."
+    BROKEN_REASON: "The block is no operation of a bee.",
+    PURGED_REASON: "The operator dropped this aggregator's copy.",
 }
 
 

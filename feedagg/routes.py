@@ -7,6 +7,7 @@ from starlette.staticfiles import StaticFiles
 
 import templates
 from feedagg import api
+from feedagg.admin.pages import ROUTES as ADMIN
 from feedagg.pages import (
     about,
     bee,
@@ -18,6 +19,7 @@ from feedagg.pages import (
     oembed,
     proof,
     record,
+    report,
     search,
     stream,
     submit,
@@ -37,6 +39,10 @@ ROUTES = [
     Route("/decisions", decisions.show, name="decisions"),
     Route("/proof", proof.show, name="proof"),
     Route("/proof/{name}", proof.file, name="proof file"),
+    Route("/report", report.show, methods=["GET"], name="report"),
+    Route("/report", report.send, methods=["POST"]),
+    Route("/appeal", report.show_appeal, methods=["GET"], name="appeal"),
+    Route("/appeal", report.send_appeal, methods=["POST"]),
     Route("/about", about.show, name="about"),
     Route("/network", network.show, name="network"),
     Route("/network.json", network.document, name="network.json"),
@@ -57,5 +63,6 @@ ROUTES = [
     Route("/oembed", oembed.show, name="oembed"),
     Route("/limits.json", api.limits_document, name="limits.json"),
     Route("/health", api.health, name="health"),
+    *ADMIN,
     Mount("/static", StaticFiles(directory=templates.STATIC), name="static"),
 ]

@@ -182,6 +182,11 @@ class RateLimit:
             self._buckets.popitem(last=False)
         return wait
 
+    def give_back(self, address: str) -> None:
+        """What was taken did not count."""
+        tokens, then = self._buckets.get(address, (float(self.burst), 0.0))
+        self._buckets[address] = (min(self.burst, tokens + 1), then)
+
 
 def client_address(request: Request, *, trust_proxy: bool) -> str:
     """Who asks, as rate limits count: an IPv4 address, or the /64 of an IPv6 one."""

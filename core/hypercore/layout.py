@@ -60,6 +60,11 @@ def log_prefix(number: int) -> bytes:
     return _LOG + U32.pack(number)
 
 
+def log_bounds(number: int) -> tuple[bytes, bytes]:
+    """The stretch of everything that belongs to a log."""
+    return log_prefix(number), log_prefix(number) + _AFTER + _AFTER
+
+
 def page_key(prefix: bytes, page: int) -> bytes:
     return prefix + PAGE + pack_u64(page)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from ..errors import SessionClosed, StorageCorrupt, StorageError
+from ..errors import BadArgument, SessionClosed, StorageCorrupt, StorageError
 from ..storage.base import Storage
 from ..storage.commit import GroupCommit
 from .demand import ReplicatorFactory
@@ -24,6 +24,7 @@ from .layout import (
     core_key,
     discovery_key_of,
     kept_bounds,
+    log_bounds,
     log_prefix,
 )
 from .log import Log
@@ -109,6 +110,29 @@ class LogRegistry:
             alias = _alias_in(entry)
             if namespace is None or (alias is not None and alias.namespace == namespace):
                 yield CoreInfo(discovery_key_of(key), alias)
+
+    def drop(self, discovery_key: bytes) -> int:
+        """Take a log out of the store with all that belongs to it; returns how many blocks it held here.
+
+        Peers that read it are told nothing more of it. Raises `BadArgument` while a session on it is open.
+        """
+        log = self.find(discovery_key)
+        if log is None:
+            return 0
+        if log.session_count:
+            raise BadArgument(
+                f"the log {log.key.hex()} is open here; close its sessions before it is dropped"
+            )
+        held = log.bitfield.count(0, log.length)
+        self._forget(log)
+        alias = _alias_in(self.storage.get(core_key(discovery_key)) or b"")
+        if alias is not None:
+            self.storage.delete(alias_key(alias.namespace, alias.name))
+        self.storage.delete(core_key(discovery_key))
+        self.storage.delete_range(*log_bounds(log.number))
+        self.storage.delete_range(*kept_bounds(log.number))
+        self.commit.touch()
+        return held
 
     def close(self) -> None:
         """Commit, then let go of every log. The storage stays open."""

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 from sqlalchemy import Connection
 
+from feedagg import settings
 from feedagg.database import Database, database_url
+from feedagg.settings import Settings
 
 T = TypeVar("T")
 
 db_option = click.option("--db", metavar="URL", help="Database URL; the default is SQLite in DIR.")
 json_option = click.option("--json", "is_json", is_flag=True, help="Print JSON.")
+
+CONFIG: Final = "feedagg.config"
+"""Under this name click's context carries what `--config` named."""
+
+
+def load(directory: Path, **flags: Any) -> Settings:
+    """The settings that hold for the command that runs."""
+    return settings.load(directory, click.get_current_context().meta.get(CONFIG), **flags)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +48,7 @@ class Directory:
     @contextmanager
     def database(self) -> Iterator[Database]:
         self.path.mkdir(parents=True, exist_ok=True)
-        database = Database(database_url(self.path, self.db or os.environ.get("FEEDAGG_DB")))
+        database = Database(database_url(self.path, load(self.path, db=self.db).db))
         try:
             yield database
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from urllib.parse import urlencode
 
 from sqlalchemy import Connection
 from starlette.requests import Request
@@ -19,7 +20,7 @@ from feedagg.queries import Item
 from feedagg.receipts import MEANINGS
 from feedagg.sources import Source
 from feedagg.views import Card
-from feedagg.web import aggregator, page, problem
+from feedagg.web import aggregator, page, problem, wants_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class RecordView:
     card: Card
     bee: str
     key: str
+    keyhex: str
     seq: int
     hash: str
     first_seen: int
@@ -60,13 +62,19 @@ async def show_key(request: Request, bee: bytes, key: bytes) -> Response:
             f"This aggregator hides this record. The reason given: {hidden_because}. It is still in the "
             "author's bee, which nobody but the author can change; any reader of that bee can see it."
         )
-        return problem(request, 451, "Hidden here", sentence)
+        if wants_json(request):
+            return problem(request, 451, "Hidden here", sentence)
+        is_refused = source is not None and source.state == sources.REFUSED
+        about = urlencode({"bee": bee.hex(), "keyhex": "" if is_refused else key.hex()})
+        hidden = {"sentence": sentence, "appeal": f"/appeal?{about}", "bee": bee.hex()}
+        return page(request, "feedagg/hidden.html", hidden, status=451)
     if item is None or card is None or item.value is None:
         return _absent(request, source, item)
     view = RecordView(
         card=card,
         bee=bee.hex(),
         key=key.decode(errors="replace"),
+        keyhex=key.hex(),
         seq=item.seq,
         hash=value_hash(item.value),
         first_seen=item.first_seen,

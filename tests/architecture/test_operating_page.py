@@ -73,7 +73,7 @@ def test_the_page_names_no_option_that_does_not_exist(module: object, part: str)
 def test_every_setting_of_the_aggregator_is_in_its_table_with_its_default() -> None:
     table = FEEDAGG.split("| setting | default |")[1].split("\n\n")[0]
     rows = dict(re.findall(r"^\| `([a-z_]+)` \| ([^|]*) \|", table, re.MULTILINE))
-    fields = {field.name: field.default for field in dataclasses.fields(Settings) if field.name != "dir"}
+    fields = {field.name: field.default for field in dataclasses.fields(Settings) if field.metadata}
     assert set(rows) == set(fields)
     for name, default in fields.items():
         shown = rows[name].strip().strip("`").replace(",", "")

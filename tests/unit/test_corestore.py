@@ -184,3 +184,23 @@ async def test_a_key_pair_alone_names_a_core() -> None:
         await compat.append("x")
         assert core.key != compat.key
         assert store.get(core.key).writable
+
+
+async def test_a_dropped_core_is_gone_from_the_store_and_can_begin_again(tmp_path: Path) -> None:
+    store = Corestore(tmp_path)
+    kept, core = store.get(name="kept"), store.get(name="dropped")
+    key = core.key
+    await kept.append([b"stays"])
+    await core.append([b"a", b"b"])
+    with pytest.raises(BadArgument, match="open here"):
+        store.drop(key)
+    await core.close()
+    assert store.drop(key) == 2
+    assert store.drop(key) == 0
+    await store.close()
+    store = Corestore(tmp_path)
+    assert [info.alias.name for info in store.list() if info.alias] == ["kept"]
+    again = store.get(name="dropped")
+    assert (again.key, again.length) == (key, 0)
+    assert store.get(name="kept").block_if_local(0) == b"stays"
+    await store.close()
