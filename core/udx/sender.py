@@ -20,8 +20,10 @@ from typing import Final
 
 from .bbr import Bbr, RateSample
 from .delivery import DeliveryMeter
+from .mtu import PathMtu
 from .pacer import Pacer
 from .packet import DATA, END, HEADER, HEADER_BYTES, NATIVE_SACK_BLOCKS, SEQ_MASK, header_word
+from .rack import Rack
 from .rtt import RttEstimator
 from .sent import (
     BASE_PAYLOAD,
@@ -41,8 +43,6 @@ from .sent import (
 from .train import MAX_TRAIN_BYTES, MAX_TRAIN_PACKETS, Buffer, Path, TrainMaker
 
 _MIN_PROBE_SECONDS: Final = 0.010
-_MIN_REORDER_WINDOW: Final = 0.001
-_MAX_LENIENCY: Final = 16
 _MAX_PROBES: Final = 3
 _DATA_WORD: Final = header_word(DATA)
 
@@ -59,7 +59,8 @@ class Sender:
         self.flight_bytes = 0
         self.queue: deque[memoryview] = deque()
         self.queued_bytes = 0
-        self.max_payload = BASE_PAYLOAD
+        self.mtu = PathMtu()
+        self.max_payload = self.mtu.payload
         self.remote_window = INITIAL_REMOTE_WINDOW
         self.rtt = RttEstimator()
         self.bbr = Bbr(BASE_PAYLOAD + HEADER_BYTES)
@@ -80,12 +81,7 @@ class Sender:
         self._highest = 0  # one beyond the highest seq delivered
         self._known_blocks: dict[int, int] = {}
         self._horizon: int | None = None
-        self._reordered = False
-        self._leniency = 1  # what RACK's reordering window is multiplied with, after losses that were none
-        self._lenient_until = 0
-        self._rack_sent_at = -1.0
-        self._rack_seq = -1
-        self._rack_rtt = 0.0
+        self._rack = Rack()
         self._recovery_until: int | None = None
         self._probes = 0  # tail probes since something was delivered
         self._force_one = False  # the next packet ignores windows: it is the tail probe
@@ -181,12 +177,13 @@ class Sender:
                 newest, newest_seq, newest_at = sent, seq, sent[SENT_AT]
             if sent[TIMES] == 1:
                 if seq < highest:
-                    self._reordered = True
-            elif sent[SENT_AT] > too_recent:  # the ack of the first transmission: it was only late
-                self._reordered = True
-                if seq >= self._lenient_until and self._leniency < _MAX_LENIENCY:
-                    self._leniency *= 2
-                    self._lenient_until = self.next
+                    self._rack.reordered = True
+            elif sent[SENT_AT] > too_recent:  # the ack of the first transmission
+                self._rack.was_wrong(seq, self.next)
+        if self.mtu.probe is not None and start <= self.mtu.probe < end:
+            self.mtu.delivered()
+            self.max_payload = self.mtu.payload
+            self.bbr.packet_bytes = self.max_payload + HEADER_BYTES
         self.flight_bytes -= in_flight
         sample.acked += acked
         self._highest = max(highest, end)
@@ -206,26 +203,23 @@ class Sender:
             self.rtt.sample(rtt, now)
             sample.rtt = max(rtt, 1e-6)
         is_genuine = once or rtt >= self.rtt.min_rtt  # else it is the ack of an earlier transmission
-        if is_genuine and (sent_at, newest_seq) > (self._rack_sent_at, self._rack_seq):
-            self._rack_sent_at, self._rack_seq, self._rack_rtt = sent_at, newest_seq, rtt
+        if is_genuine:
+            self._rack.advance(sent_at, newest_seq, rtt)
         self.delivery.add(sample, now)
         self.delivery.measure(sample, newest, is_genuine, self.rtt.min_rtt, now)
 
     @property
-    def _reorder_window(self) -> float:
-        if not self._reordered and (self._recovery_until is not None or self.sacked >= 3):
-            return 0.0
-        window = max(self.rtt.min_rtt / 4, _MIN_REORDER_WINDOW) * self._leniency
-        return min(window, max(self.rtt.srtt, _MIN_REORDER_WINDOW))
+    def _patience(self) -> float:
+        is_certain = self._recovery_until is not None or self.sacked >= 3
+        return self._rack.patience(self.rtt, is_certain=is_certain)
 
     def _detect_losses(self, sample: RateSample, now: float) -> None:
         self.rack_at = None
-        rack_sent_at = self._rack_sent_at
+        newest_at, newest_seq, patience = self._rack.sent_at, self._rack.seq, self._patience
         gone: list[int] = []
-        patience = self._rack_rtt + self._reorder_window
         for seq, sent in self.flight.items():
             sent_at = sent[SENT_AT]
-            if sent_at > rack_sent_at or (sent_at == rack_sent_at and seq > self._rack_seq):
+            if sent_at > newest_at or (sent_at == newest_at and seq > newest_seq):
                 break
             if sent_at + patience > now:
                 self.rack_at = sent_at + patience
@@ -236,18 +230,21 @@ class Sender:
             sample.lost += self._lose(seq)
 
     def _lose(self, seq: int) -> int:
+        """Move a packet from `flight` to `lost`; its size, if that says anything of the path's capacity."""
         sent = self.flight.pop(seq)
         size: int = len(sent[PAYLOAD]) + HEADER_BYTES
         self.flight_bytes -= size
         self.lost[seq] = sent
+        if seq == self.mtu.probe:
+            self.mtu.lost()
+            return 0
         return size
 
     def _recover(self, sample: RateSample) -> None:
         if self._recovery_until is not None and self.una >= self._recovery_until:
             self._recovery_until = None
             self.bbr.on_recovered()
-            if self._leniency > 1 and self.una > self._lenient_until:
-                self._leniency //= 2
+            self._rack.recovered(self.una)
         if sample.lost and self._recovery_until is None:
             self._recovery_until = self.next
             self.bbr.on_recovery(self.flight_bytes, sample.acked)
@@ -316,7 +313,7 @@ class Sender:
                 return
             oldest[EXPIRIES] += 1
         sample = RateSample()
-        old = now - self._rack_rtt - self._reorder_window
+        old = now - self._patience
         for seq in [seq for seq, sent in self.flight.items() if seq == self.una or sent[SENT_AT] < old]:
             sample.lost += self._lose(seq)
         if sample.lost:
@@ -326,10 +323,11 @@ class Sender:
     def path_changed(self) -> None:
         """Another path has another RTT, rate and MTU: measure them anew."""
         self.rtt = RttEstimator()
-        self.max_payload = BASE_PAYLOAD
+        self.mtu = PathMtu()
+        self.max_payload = self.mtu.payload
         self.bbr = Bbr(BASE_PAYLOAD + HEADER_BYTES, self.delivery.delivered)
         self.pacer = Pacer()
-        self._rack_sent_at, self._rack_seq, self._rack_rtt = -1.0, -1, 0.0
+        self._rack.forget_path()
         self._recovery_until = None
 
     def fill(self, out: TrainMaker, path: Path, window: int, ack: int, now: float) -> bool:
@@ -404,17 +402,23 @@ class Sender:
         self, out: TrainMaker, path: Path, budget: int, room: int, window: int, ack: int, now: float
     ) -> int:
         left = min(budget, room)
+        size = self.max_payload + HEADER_BYTES
         if self.queued_bytes:  # END alone needs no window
             granted = self.remote_window - self.flight_bytes
             if self.remote_window and not self.flight:
-                # a window of crumbs lets one packet pass
-                granted = max(granted, self.max_payload + HEADER_BYTES)
-            if granted <= 0:
+                granted = max(granted, size)  # a window of crumbs lets one packet pass
+            if granted < size:
                 return 0
-            left = min(left, granted)
+            left = min(left, granted // size * size)
         snapshot = self._snapshot(now)
-        size = self.max_payload + HEADER_BYTES
         spent = 0
+        padding = self.mtu.padding if self.una and not self.lost else 0
+        if padding and self.queued_bytes >= self.max_payload and left >= size + padding:
+            self.mtu.sent(self.next)
+            self._send_train(out, path, 1, window, ack, now, snapshot)
+            out.pad(padding)
+            left -= size + padding
+            spent += size + padding
         while self.queued_bytes >= self.max_payload and left > 0:
             count = min(max(left // size, 1), MAX_TRAIN_PACKETS, MAX_TRAIN_BYTES // size)
             count = self._send_train(out, path, count, window, ack, now, snapshot)

@@ -76,3 +76,10 @@ class TrainMaker:
         self.trains.append(Train(buffers, size, path))
         self._count = count
         self._closed = False
+
+    def pad(self, padding: int) -> None:
+        """Put zeros between header and payload of the train of one packet that was added last; it stays alone."""
+        (header, payload), size, path = self.trains[-1]
+        padded = bytes(header[:3]) + bytes([padding]) + bytes(header[4:]) + bytes(padding)
+        self.trains[-1] = Train([padded, payload], size + padding, path)
+        self._closed = True

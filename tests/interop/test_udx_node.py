@@ -11,6 +11,7 @@ from core.errors import StreamReset
 from core.net.udp import UdpSocket
 from core.net.udp_mux import DatagramHub
 from core.udx import UdxStream
+from core.udx.mtu import MAX_PAYLOAD
 from tests.support.lossy_relay import lossy_relay
 from tests.support.node import NodePeer
 from tests.support.udx_end import Watched, content_hash
@@ -111,6 +112,8 @@ async def test_64_megabytes_arrive(
         rightward, leftward = relay.stop()
     assert rightward.packets > 0
     assert leftward.packets > 0
+    if ours_sends and not loss:
+        assert watched.stream.sender.max_payload == MAX_PAYLOAD, "native took no larger packets"
     if loss:
         data = rightward if ours_sends else leftward
         assert data.dropped > SIZE / 1472 * loss / 2, "the relay lost nothing: this proved nothing"

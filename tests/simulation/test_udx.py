@@ -8,9 +8,10 @@ from random import Random
 import pytest
 
 from core.errors import StreamReset, StreamTimedOut
-from core.udx.packet import HEADER_BYTES
+from core.udx.mtu import IP_AND_UDP_BYTES, MAX_PAYLOAD
+from core.udx.packet import DATA, END, HEADER_BYTES, Packet
 from core.udx.sent import BASE_PAYLOAD
-from tests.support.udx_network import Network, Side, Weather
+from tests.support.udx_network import RIGHT, Network, Side, Weather
 
 SEEDS = range(5)
 MEGABYTE = 1_000_000
@@ -105,7 +106,7 @@ def test_a_reader_that_stops_stops_the_sender_and_nothing_is_lost(seed: int) -> 
     network.left.stream.write(data)
     network.left.stream.end()
     network.run(lambda: reader.receiver.window == 0 and not sender.flight and not sender.lost)
-    assert reader.receiver.unread_bytes <= capacity + BASE_PAYLOAD
+    assert reader.receiver.unread_bytes <= capacity
     assert network.right.received == b""
     asleep = sender.packets_sent
     network.run(lambda: network.now > 60.0)
@@ -179,6 +180,69 @@ def test_only_what_was_lost_is_sent_again(seed: int, loss: float) -> None:
     assert sender.retransmissions <= packets * loss / (1 - loss) * 1.5 + 20
 
 
+class Dropping:
+    """Loses each of these sequence numbers so many times."""
+
+    def __init__(self, times: dict[int, int]) -> None:
+        self.times = times
+
+    def __call__(self, packet: Packet) -> bool:
+        left = self.times.get(packet.seq, 0)
+        if not packet.flags & (DATA | END) or not left:
+            return False
+        self.times[packet.seq] = left - 1
+        return True
+
+
+# Packets of a transfer of 200,000 bytes over 20 ms there and back; its last is 165 or so.
+@pytest.mark.parametrize(
+    "lost",
+    [{50: 1}, {50: 1, 51: 1, 60: 1}, {50: 2}, {50: 3}, dict.fromkeys(range(40, 60), 1)],
+    ids=["one", "three", "one twice", "one three times", "twenty in a row"],
+)
+def test_losses_are_made_good_without_a_timeout(lost: dict[int, int]) -> None:
+    """RACK: what was sent later and arrived tells of them, a second time too. A timeout would take a second."""
+    network = Network(1, Weather(delay=0.010))
+    network.drops = Dropping(dict(lost))
+    network.left.stream.write(bytes(200_000))
+    network.run(lambda: len(network.right.received) == 200_000)
+    assert network.now < 0.7
+    assert network.left.stream.sender.retransmissions <= sum(lost.values()) + 3
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_lost_tail_is_made_good_without_a_timeout(times: int) -> None:
+    """TLP: nothing comes later, so a probe asks."""
+    network = Network(1, Weather(delay=0.010))
+    network.left.stream.write(bytes(200_000))
+    network.run(lambda: len(network.right.received) == 200_000)
+    began, first = network.now, network.left.stream.sender.next
+    network.drops = Dropping(dict.fromkeys(range(first, first + 4), times))
+    network.left.stream.write(bytes(4000))
+    network.run(lambda: len(network.right.received) == 204_000)
+    assert network.now - began < 0.7
+
+
+def test_a_silence_is_broken_by_the_timeout() -> None:
+    """RTO: nothing was ever acked, so after a second the oldest is sent again, and then what the window allows."""
+    network = Network(1, Weather(delay=0.010))
+    network.drops = Dropping(dict.fromkeys(range(10), 1))
+    network.left.stream.write(bytes(50_000))
+    network.run(lambda: len(network.right.received) == 50_000)
+    assert 1.0 < network.now < 1.5
+
+
+def test_reordering_is_not_taken_for_loss() -> None:
+    """A path of 40 ms on which every packet may be up to 8 ms late: once that is seen, next to nothing is repeated."""
+    network = Network(1, Weather(delay=0.020, jitter=0.008))
+    network.left.stream.write(bytes(MEGABYTE))
+    network.run(lambda: len(network.right.received) == MEGABYTE)
+    settled = network.left.stream.sender.retransmissions
+    network.left.stream.write(bytes(2 * MEGABYTE))
+    network.run(lambda: len(network.right.received) == 3 * MEGABYTE)
+    assert network.left.stream.sender.retransmissions - settled < 0.02 * 2 * MEGABYTE / BASE_PAYLOAD
+
+
 @pytest.mark.parametrize("loss", [0.0, 0.01])
 def test_a_bottleneck_is_filled_and_not_flooded(loss: float) -> None:
     """2 MB/s, 40 ms there and back, and a queue of that: the pacer finds the rate and keeps to it."""
@@ -191,6 +255,36 @@ def test_a_bottleneck_is_filled_and_not_flooded(loss: float) -> None:
     wire = size + packets * HEADER_BYTES
     assert wire / rate / network.now > 0.85, "much of the path was left unused"
     assert network.left.stream.sender.retransmissions < (0.06 + loss) * packets
+
+
+@pytest.mark.parametrize("loss", [0.0, 0.05])
+@pytest.mark.parametrize("mtu", [1200, 1280, 1420, 1452, 1492, 1500])
+def test_packets_grow_to_what_the_path_carries(mtu: int, loss: float) -> None:
+    """Within 32 bytes of it without other losses. No stall, and what did not pass is no congestion."""
+    network = Network(3, Weather(mtu=mtu, delay=0.010, loss=loss))
+    data = content(mtu, 2 * MEGABYTE)
+    network.left.stream.write(data)
+    network.run(lambda: len(network.right.received) == len(data), seconds=10.0)
+    assert same(network.right.received, data)
+    sender = network.left.stream.sender
+    carried = sender.max_payload + HEADER_BYTES + IP_AND_UDP_BYTES
+    assert carried <= mtu
+    if not loss:
+        assert carried > mtu - 32
+        assert sender.retransmissions <= 12
+
+
+def test_a_new_path_is_measured_anew() -> None:
+    network = Network(3, Weather(delay=0.010))
+    stream = network.left.stream
+    stream.write(bytes(MEGABYTE))
+    network.run(lambda: len(network.right.received) == MEGABYTE)
+    assert stream.sender.max_payload == MAX_PAYLOAD
+    network.weather = Weather(delay=0.010, mtu=1280)
+    stream.change_remote(2, RIGHT)
+    stream.write(bytes(MEGABYTE))
+    network.run(lambda: len(network.right.received) == 2 * MEGABYTE, seconds=10.0)
+    assert BASE_PAYLOAD <= stream.sender.max_payload <= 1280 - HEADER_BYTES - IP_AND_UDP_BYTES
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -10,7 +10,8 @@ from random import Random
 
 from core.errors import MeadowError
 from core.udx import UdxStream
-from core.udx.packet import HEADER_BYTES
+from core.udx.mtu import IP_AND_UDP_BYTES
+from core.udx.packet import HEADER_BYTES, Packet, decode
 from core.udx.train import datagrams
 
 LEFT, RIGHT = ("10.0.0.1", 1), ("10.0.0.2", 2)
@@ -28,6 +29,8 @@ class Weather:
     """Up to so much is added to the delay of each datagram, so they overtake one another."""
     garbage: float = 0.0
     """A datagram of noise arrives too, addressed to no stream or cut short."""
+    mtu: int = 1500
+    """The largest IP packet that passes."""
     rate: float = 0.0
     """Bytes a second that the bottleneck carries; 0: no bottleneck."""
     queue: int = 64 * 1024
@@ -68,6 +71,8 @@ class Network:
         self.random = Random(seed)
         self.weather = weather or Weather()
         self.now = 0.0
+        self.drops: Callable[[Packet], bool] = lambda packet: False
+        """Which packets of the left side are lost besides, whatever the weather."""
         self.left = Side(UdxStream(1, capacity=capacity), LEFT)
         self.right = Side(UdxStream(2, capacity=capacity), RIGHT)
         self.left.stream.connect(2, RIGHT)
@@ -114,12 +119,17 @@ class Network:
 
     def _carry(self, data: bytes, side: Side) -> None:
         weather, random = self.weather, self.random
+        if len(data) + IP_AND_UDP_BYTES > weather.mtu:
+            return
         leaves = self.now
         if weather.rate:
             start = max(side.bottleneck_free_at, self.now)
             if (start - self.now) * weather.rate > weather.queue:
                 return
             leaves = side.bottleneck_free_at = start + len(data) / weather.rate
+        packet = decode(data) if side is self.left else None
+        if packet is not None and self.drops(packet):
+            return
         if random.random() < weather.loss:
             return
         for _ in range(2 if random.random() < weather.duplicates else 1):
