@@ -257,7 +257,7 @@ async def test_the_page_gives_the_file_and_never_the_secret(tmp_path: Path) -> N
         assert answer.headers["content-disposition"].startswith('attachment; filename="meadow-backup-')
         assert unseal(answer.content, PASSPHRASE).bee == service.key
         secret = service.peer.store.primary_key
-        for path in ("/", "/key", "/bee", "/peers"):
+        for path in ("/", "/key", "/bee", "/network"):
             page = (await client.get(path)).text
             assert secret.hex() not in page
             assert words_of(secret) not in page
