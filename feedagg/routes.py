@@ -15,6 +15,7 @@ from feedagg.pages import (
     decisions,
     feed,
     film,
+    mutes,
     network,
     oembed,
     proof,
@@ -50,6 +51,7 @@ ROUTES = [
     Route("/tag/{tag:path}", tag.show, name="tag"),
     Route("/thread/{bee}", thread.show, name="thread by query"),
     Route("/thread/{bee}/{key:path}", thread.show, name="thread"),
+    Route("/mutes", mutes.show, name="mutes"),
     Route("/search", search.show, name="search"),
     # The lists for feed readers, at the addresses of their pages
     Route("/feed.{format}", syndication.feed, name="feed document"),

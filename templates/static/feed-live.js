@@ -9,19 +9,20 @@
   const waiting = new Map() // id of a card -> its <li>, for a reader who is further down
 
   const list = () => document.getElementById('records')
+  const order = live.dataset.liveFeed === 'arrival' ? 'number' : 'at'
+  const placeOf = (item) => Number(item.dataset[order])
   const atTop = () => window.scrollY < 160
   const find = (id) => list().querySelector(`li[data-card="${CSS.escape(id)}"]`)
 
   const place = (item) => {
     document.querySelector('#page .empty')?.remove()
-    const at = Number(item.dataset.at)
-    const after = [...list().children].find((other) => Number(other.dataset.at) <= at)
+    const after = [...list().children].find((other) => placeOf(other) <= placeOf(item))
     if (after) list().insertBefore(item, after)
     else if (!document.querySelector('#page a[rel="next"]')) list().append(item) // older ones are on the next page
   }
   const isNewest = (item) => {
     const first = list().firstElementChild
-    return !first || Number(item.dataset.at) >= Number(first.dataset.at)
+    return !first || placeOf(item) >= placeOf(first)
   }
 
   const say = (text, act) => {
@@ -40,7 +41,7 @@
     say('')
   }
   const announce = () => {
-    const count = waiting.size
+    const count = [...waiting.values()].filter((item) => !window.isMuted?.(item)).length
     say(count === 0 ? '' : count === 1 ? '1 new record' : `${count} new records`, () => {
       showWaiting()
       window.scrollTo({ top: 0 })

@@ -1,0 +1,293 @@
+"""A reader's flows in a real browser: searching, following a conversation, muting, the keyboard, what a screen reader
+hears, a phone of 320 pixels, no JavaScript.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.records import format_date
+from feedagg.aggregator import Aggregator
+from tests.conftest import skip_or_fail
+from tests.support.feedagg import put, site
+from tests.support.screens import browser, open_page, why_browser_is_missing
+from tests.web.test_feedagg_reading import BEE, OTHER, START, answer, fill, movie, post, ref
+
+pytestmark = [pytest.mark.anyio, pytest.mark.browser]
+
+ROOT = post(1, "Are the bees in the city happier?", tags=["Bees"])
+THREAD = f"/thread/{BEE.hex()}/{ROOT.key.decode()}"
+
+
+@pytest.fixture(scope="module")
+async def chromium() -> AsyncIterator[Any]:
+    skip_or_fail(why_browser_is_missing())
+    async with browser() as started:
+        yield started
+
+
+@pytest.fixture
+async def filled(tmp_path: Path) -> AsyncIterator[tuple[Aggregator, str]]:
+    """A site with two authors, a conversation, a film and two pages of notes: (running, url)."""
+    async with site(tmp_path) as (running, url):
+        notes = [post(n, f"Note number {n}.") for n in range(10, 50)]
+        profile = {"name": "Ada Meadows", "createdAt": format_date(START)}
+        await fill(
+            running,
+            [ROOT, post(3, "A covered thing.", cw="spiders"), *notes, put(60, "profile/self", profile)],
+        )
+        theirs = [
+            put(1, "profile/self", {"name": "Theo Brook", "createdAt": format_date(START)}),
+            answer(2, "Mine are, in the Park.", ref(ROOT)),
+            movie(55, "Ran", rating=9, review={"text": "Slow and red.", "spoiler": True}),
+            post(56, "Über Grüße from the river."),
+        ]
+        await fill(running, theirs, OTHER)
+        yield running, url
+
+
+async def test_a_search_is_asked_narrowed_and_followed(chromium: Any, filled: Any) -> None:
+    _, url = filled
+    async with open_page(chromium) as page:
+        await page.goto(f"{url}/search")
+        await page.get_by_label("Words").fill("note")
+        await page.get_by_role("button", name="Search").click()
+        assert await page.locator("#records > li").count() == 30
+        await page.get_by_role("link", name="Older").click()
+        assert await page.locator("#records > li").count() == 10
+        await page.goto(f"{url}/search")
+        await page.get_by_text("Filters", exact=True).click()
+        await page.get_by_label("Kind").select_option("movie")
+        await page.get_by_label("Rating").select_option("8-")
+        await page.get_by_label("Author").fill("theo")
+        await page.get_by_role("button", name="Search").click()
+        assert await page.locator("#records > li").count() == 1
+        assert await page.get_by_label("Author").input_value() == "theo"
+        await page.get_by_role("link", name="Ran").click()
+        await page.get_by_text("4.5").first.wait_for()
+
+
+async def test_a_conversation_is_followed_from_the_feed(chromium: Any, filled: Any) -> None:
+    _, url = filled
+    async with open_page(chromium) as page:
+        await page.goto(f"{url}/tag/bees")
+        await page.get_by_role("link", name="1 reply").click()
+        await page.get_by_text("Mine are, in the Park.").wait_for()
+        assert page.url == url + THREAD
+        await page.get_by_text("Follow", exact=True).click()
+        assert await page.get_by_role("link", name="Atom", exact=True).first.is_visible()
+
+
+async def test_people_and_words_are_muted_and_unmuted(chromium: Any, filled: Any) -> None:
+    _, url = filled
+    async with open_page(chromium) as page:
+        await page.goto(url)
+        card = page.locator("#records > li", has_text="from the river")
+        await card.get_by_text("More").click()
+        await card.get_by_role("button", name="Mute Theo Brook").click()
+        assert await card.is_hidden()
+        await page.get_by_text("2 muted on this page.").wait_for()
+        await page.reload()
+        assert await card.is_hidden()
+        await page.get_by_role("button", name="Show").click()
+        assert await card.is_visible()
+        await page.goto(f"{url}/bee/{OTHER.hex()}")
+        assert await page.get_by_text("from the river").is_visible()  # their own page stays
+        await page.get_by_role("button", name="Unmute Theo Brook").first.wait_for()
+
+        await page.goto(f"{url}/mutes")
+        await page.get_by_role("button", name="Unmute Theo Brook").click()
+        await page.get_by_text("Nobody.").wait_for()
+        await page.get_by_label("Word, or words").fill("  GRUSSE? ")
+        await page.get_by_role("button", name="Mute this").click()
+        await page.get_by_label("Word, or words").fill("gruße")
+        await page.get_by_role("button", name="Mute this").click()
+        assert await page.locator("#muted-words > li").count() == 2
+        await page.goto(url)
+        assert await card.is_hidden()
+        await page.get_by_text("1 muted on this page.").wait_for()
+        await page.get_by_role("link", name="What is muted").click()
+        await page.get_by_role("button", name="Unmute gruße", exact=True).click()
+        await page.goto(url)
+        assert await card.is_visible()
+
+
+async def test_a_muted_person_is_not_announced(chromium: Any, filled: Any) -> None:
+    running, url = filled
+    async with open_page(chromium) as page:
+        await page.goto(url)
+        await page.get_by_text("Live", exact=True).wait_for()
+        await page.evaluate(
+            "key => localStorage.setItem('muted', JSON.stringify({people: [{key, name: 'Theo'}], words: []}))",
+            OTHER.hex(),
+        )
+        await page.get_by_text("Note number 25.").scroll_into_view_if_needed()
+        news = [post(70, "from the muted one"), post(71, "from the muted one again")]
+        await fill(running, news, OTHER)
+        running.live.changed(OTHER, news=[operation.key for operation in news])
+        await fill(running, [post(72, "from the other")])
+        running.live.changed(BEE, news=[post(72, "").key])
+        await page.get_by_role("button", name="1 new record", exact=True).click()
+        await page.get_by_text("from the other").wait_for()
+        assert await page.get_by_text("from the muted one again").is_hidden()
+
+
+async def test_a_list_of_mutes_that_is_damaged_mutes_nothing(chromium: Any, filled: Any) -> None:
+    _, url = filled
+    async with open_page(chromium) as page:
+        await page.goto(url)
+        for damaged in ("{", '"x"', "null", '{"people": [1, null], "words": [2, ""]}', '{"people": 7}'):
+            await page.evaluate("text => localStorage.setItem('muted', text)", damaged)
+            await page.reload()
+            assert await page.locator("#records > li:visible").count() == 30, damaged
+
+
+async def test_the_keyboard_walks_the_feed(chromium: Any, filled: Any) -> None:
+    _, url = filled
+    async with open_page(chromium) as page:
+        await page.goto(url)
+
+        async def focused() -> str:
+            return str(await page.evaluate("document.activeElement.closest('article')?.innerText ?? ''"))
+
+        await page.keyboard.press("j")
+        assert "from the river" in await focused()
+        await page.keyboard.press("j")
+        assert "Ran" in await focused()
+        await page.keyboard.press("x")
+        await page.get_by_text("Slow and red.").wait_for()
+        await page.keyboard.press("j")
+        await page.keyboard.press("k")
+        assert "Ran" in await focused()
+        await page.keyboard.press("o")
+        await page.wait_for_url(re.compile("/movie/"))
+        await page.keyboard.press("g")
+        await page.keyboard.press("f")
+        await page.wait_for_url(f"{url}/")
+        await page.keyboard.press("n")
+        await page.wait_for_url(re.compile(r"\?before="))
+        await page.keyboard.press("/")
+        await page.wait_for_url(f"{url}/search")
+        await page.get_by_label("Words").fill("")
+        await page.keyboard.type("jk?g")  # where one writes, letters are letters
+        assert await page.get_by_label("Words").input_value() == "jk?g"
+        assert not await page.evaluate("document.getElementById('keys').open")
+
+
+async def test_the_help_lists_the_keys_and_turns_them_off(chromium: Any, filled: Any) -> None:
+    _, url = filled
+    async with open_page(chromium) as page:
+        await page.goto(url)
+        await page.keyboard.press("?")
+        dialog = page.get_by_role("dialog", name="Keyboard")
+        await dialog.get_by_text("next, previous card").wait_for()
+        await dialog.get_by_label("Letters are shortcuts").uncheck()
+        await page.keyboard.press("Escape")
+        await dialog.wait_for(state="hidden")
+        await page.keyboard.press("j")
+        assert await page.evaluate("document.activeElement === document.body")
+        await page.reload()
+        await page.get_by_role("button", name="Keyboard").click()
+        await dialog.get_by_label("Letters are shortcuts").check()
+        await dialog.get_by_role("button", name="Close").click()
+        await page.keyboard.press("j")
+        assert await page.evaluate("document.activeElement.matches('article')")
+
+
+PATHS = (
+    *(
+        "/",
+        "/?sort=arrival",
+        "/search",
+        "/search?q=note&kind=post",
+        "/tag/bees",
+        "/film/t:ran:1985",
+        THREAD,
+        "/mutes",
+    ),
+    *(f"/bee/{BEE.hex()}", f"/bee/{OTHER.hex()}/post/{2:016x}"),
+)
+
+
+NAMED = {
+    *(
+        "link",
+        "button",
+        "textbox",
+        "searchbox",
+        "combobox",
+        "checkbox",
+        "image",
+        "navigation",
+        "heading",
+        "dialog",
+    ),
+}
+
+
+async def test_a_screen_reader_finds_its_way(chromium: Any, filled: Any) -> None:
+    """The accessibility tree of every page: one main, one first heading, no jump in their levels, names for all."""
+    _, url = filled
+    async with open_page(chromium) as page:
+        session = await page.context.new_cdp_session(page)
+        for path in PATHS:
+            await page.goto(url + path)
+            nodes = (await session.send("Accessibility.getFullAXTree"))["nodes"]
+            seen = [
+                (node["role"]["value"], node.get("name", {}).get("value", ""), properties(node))
+                for node in nodes
+                if not node["ignored"]
+            ]
+            roles = [role for role, _, _ in seen]
+            for landmark in ("main", "banner", "contentinfo"):
+                assert roles.count(landmark) == 1, (path, landmark)
+            levels = [found["level"] for role, _, found in seen if role == "heading"]
+            assert levels.count(1) == 1, (path, levels)
+            jumps = [(a, b) for a, b in zip(levels, levels[1:], strict=False) if b > a + 1]
+            assert not jumps, (path, levels)
+            nameless = [(role, found) for role, name, found in seen if role in NAMED and not name.strip()]
+            assert not nameless, (path, nameless)
+            articles = [node for node in nodes if not node["ignored"] and node["role"]["value"] == "article"]
+            headings = [level for level in levels if level > 1]
+            assert len(headings) >= len(articles), path  # each card begins with a heading
+
+
+def properties(node: dict[str, Any]) -> dict[str, Any]:
+    return {one["name"]: one["value"].get("value") for one in node.get("properties", [])}
+
+
+async def test_nothing_is_wider_than_a_small_phone(chromium: Any, filled: Any) -> None:
+    running, url = filled
+    await fill(running, [post(80, "W" * 900, tags=["w" * 64])], OTHER)
+    async with open_page(chromium, "phone") as page:
+        await page.set_viewport_size({"width": 320, "height": 640})
+        for path in PATHS:
+            await page.goto(url + path)
+            await page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
+            assert await page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0, path
+
+
+async def test_a_reader_without_javascript_has_all_but_muting(chromium: Any, filled: Any) -> None:
+    _, url = filled
+    async with open_page(chromium, java_script_enabled=False) as page:
+        await page.goto(url)
+        assert await page.locator(".card-menu:visible").count() == 0
+        await page.get_by_role("link", name="Search").first.click()
+        await page.get_by_label("Words").fill("park")
+        await page.get_by_role("button", name="Search").click()
+        await page.get_by_role("link", name="A reply").click()
+        await page.get_by_text("Are the bees in the city happier?").wait_for()
+        await page.get_by_role("link", name="#Bees").click()
+        assert await page.locator("#records > li").count() == 1
+        await page.goto(f"{url}/bee/{BEE.hex()}/post/{3:016x}")
+        assert not await page.get_by_text("A covered thing.").is_visible()
+        await page.get_by_text("spiders").first.click()
+        assert await page.get_by_text("A covered thing.").is_visible()
+        await page.goto(f"{url}/mutes")
+        await page.get_by_text("Muting needs JavaScript").wait_for()
+        assert await page.locator("#mute-word").is_hidden()
