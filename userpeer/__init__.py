@@ -7,4 +7,5 @@ Two doors, one service. `service.py` is the opened peer; `publishing.py` has eve
   through `client.py` and `control.py`, in the peer that runs.
 * The page: `serve.py` runs it (`userpeer run`), `app.py` makes it, `routes.py` is the table of its addresses, `pages/`
   has the handlers, `views.py` what their templates are given, `live.py` the news, `security.py` who may ask.
+* Many bees, for every program of this machine: `hyp/`. `sharing.py` is the whole of what is given to others.
 """

@@ -18,6 +18,7 @@ import click
 from core.errors import MeadowError
 
 from . import owning_cli
+from .cli_sharing import seed, sharing, unseed
 from .settings import DEFAULT_WEB, UNDO_SECONDS, Settings, default_directory, parse_address
 from .terminal import (
     Context,
@@ -245,6 +246,10 @@ def bee_info(obj: Context) -> None:
     """Print the log's figures and who is connected."""
     for item in items(obj, "bee.info", {}):
         print_json(item)
+
+
+for command in (seed, unseed, sharing):
+    cli.add_command(command)
 
 
 # --- running --------------------------------------------------------------------------------------

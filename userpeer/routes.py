@@ -7,7 +7,20 @@ from starlette.staticfiles import StaticFiles
 
 import templates
 
-from .pages import conversation, diary, drafts, films, home, media, network, people, record, self, timeline
+from .pages import (
+    conversation,
+    diary,
+    drafts,
+    films,
+    home,
+    media,
+    network,
+    people,
+    record,
+    self,
+    sharing,
+    timeline,
+)
 
 ROUTES: list[Route | Mount] = [
     Route("/", home.home),
@@ -62,6 +75,10 @@ ROUTES: list[Route | Mount] = [
     Route("/live/network", network.network_events),
     Route("/aggregators", network.aggregators),
     Route("/aggregators", network.submit_key, methods=["POST"]),
+    Route("/sharing", sharing.sharing),
+    Route("/live/sharing", sharing.sharing_events),
+    Route("/seed", sharing.seed, methods=["POST"]),
+    Route("/unseed", sharing.unseed, methods=["POST"]),
     Route("/bee", network.entries),
     Route("/health", network.health),
     Mount("/static", StaticFiles(directory=templates.STATIC), name="static"),

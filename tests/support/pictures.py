@@ -81,6 +81,7 @@ async def take(feed: str, peer: str, folder: Path) -> None:
             "peer-key": f"{peer}key",
             "peer-network": f"{peer}network",
             "peer-aggregators": f"{peer}aggregators",
+            "peer-sharing": f"{peer}sharing",
             "peer-bee": f"{peer}bee",
             "peer-timeline": f"{peer}timeline",
             "peer-following": f"{peer}following",

@@ -30,7 +30,7 @@ PAGES = [
         "/timeline",
         "/following",
     ),
-    *("/search", "/diary", "/diary/undated", "/diary/2026", "/watchlist", "/lists", "/drafts"),
+    *("/search", "/diary", "/diary/undated", "/diary/2026", "/watchlist", "/lists", "/drafts", "/sharing"),
 ]
 HTMX = {"hx-request": "true"}
 

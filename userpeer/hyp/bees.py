@@ -111,10 +111,12 @@ class Bees:
         return self._main
 
     def kept(self) -> list[Held]:
-        """One's own bees, then those seeded for others: by name, then by key."""
+        """The personal bee, one's others by name, then those seeded for others by key."""
         self._open_kept()
         kept = [held for held in self._open.values() if held.is_own or held.seeding]
-        return sorted(kept, key=lambda held: (held.name is None, held.name or "", held.key))
+        return sorted(
+            kept, key=lambda held: (held is not self._main, held.name is None, held.name or "", held.key)
+        )
 
     def seeded_since(self, held: Held) -> float | None:
         """Seconds since 1970; None for one's own and for what is not seeded."""
