@@ -18,8 +18,8 @@ import click
 from core.errors import MeadowError
 
 from . import owning_cli
-from .cli_sharing import seed, sharing, unseed
 from .settings import DEFAULT_WEB, UNDO_SECONDS, Settings, default_directory, parse_address
+from .sharing_cli import seed, sharing, unseed
 from .terminal import (
     Context,
     fail,

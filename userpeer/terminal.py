@@ -34,18 +34,6 @@ class Context:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def json_option(function: F) -> F:
-    """`--json`, also after the command."""
-
-    def remember(ctx: click.Context, _: click.Parameter, value: bool) -> None:
-        if value:
-            ctx.find_object(Context).as_json = True  # type: ignore[union-attr]
-
-    return click.option(
-        "--json", is_flag=True, expose_value=False, callback=remember, help="Print machine-readable lines."
-    )(function)
-
-
 def items(obj: Context, command: str, arguments: Mapping[str, Any]) -> Any:
     """The items of one command, printed as they come; an error ends the process with its sentence."""
     loop = asyncio.new_event_loop()
