@@ -31,9 +31,6 @@ class Context:
         self.as_json = as_json
 
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-
 def items(obj: Context, command: str, arguments: Mapping[str, Any]) -> Any:
     """The items of one command, printed as they come; an error ends the process with its sentence."""
     loop = asyncio.new_event_loop()
