@@ -111,6 +111,12 @@ class PeerUnreachable(MeadowError, ConnectionError):
     """Dialling failed; the sentence says which address and why."""
 
 
+class NotPunched(PeerUnreachable):
+    """No hole came about through the NATs in between; at a relay the two could meet."""
+
+    code = "HOLEPUNCH_ABORTED"
+
+
 class ConnectionDropped(MeadowError, ConnectionError):
     """We ended the connection; the sentence says why."""
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from hmac import compare_digest
 from typing import TYPE_CHECKING, Final
 
-from ..errors import MeadowError, PeerUnreachable
+from ..errors import MeadowError, NotPunched
 from .address import Address
 from .commands import Socket
 from .flow import Flow, Outcome
@@ -48,7 +48,7 @@ class ClientPunch:
         self._stopped = False
 
     def owns(self, socket: Socket) -> bool:
-        return self._puncher is not None and self._puncher.socket == socket
+        return self._puncher is not None and self._puncher.owns(socket)
 
     def start(self) -> None:
         self._flow = Flow(self._run())
@@ -76,13 +76,13 @@ class ClientPunch:
     async def _run(self) -> None:
         punch = self._answered.payload.holepunch
         if punch is None or not punch.relays:
-            raise PeerUnreachable("the peer is behind a NAT and does not punch holes")
+            raise NotPunched("the peer is behind a NAT and does not punch holes")
         puncher = self._puncher = Puncher(
             self._world,
             is_initiator=True,
             remote_firewall=self._answered.payload.firewall,
             on_path=self._connecting.take_punched,
-            on_abort=lambda: self._fail(PeerUnreachable("no probe came through the two NATs")),
+            on_abort=lambda: self._fail(NotPunched("no probe came through the two NATs")),
         )
         relay = next(
             (one for one in punch.relays if one.relay_address == self._answered.relay), punch.relays[0]
@@ -119,12 +119,10 @@ class ClientPunch:
                 break
         if UNKNOWN in (puncher.remote_firewall, puncher.nat.firewall):
             await self._abort(puncher, relay)
-            raise PeerUnreachable("it could not be found out what kind of NAT is in between")
+            raise NotPunched("it could not be found out what kind of NAT is in between")
         if puncher.remote_firewall >= RANDOM and puncher.nat.firewall >= RANDOM:
             await self._abort(puncher, relay)
-            raise PeerUnreachable(
-                "both peers are behind NATs that change ports: only a relay can connect them"
-            )
+            raise NotPunched("both peers are behind NATs that change ports: only a relay can connect them")
         return payload.token, answer.peer_address
 
     # --- round 1 --------------------------------------------------------------------------------------
@@ -164,15 +162,13 @@ class ClientPunch:
             delayed = True
             await self._later()
         if not puncher.remote_punching:
-            raise PeerUnreachable("the peer does not punch back")
+            raise NotPunched("the peer does not punch back")
         if not puncher.punch():
-            raise PeerUnreachable("these two NATs cannot be punched through")
+            raise NotPunched("these two NATs cannot be punched through")
 
     async def _later(self) -> None:
         if self._connecting.attempt.relay is None:
-            raise PeerUnreachable(
-                "another punch through a NAT that changes ports is under way; try again later"
-            )
+            raise NotPunched("another punch through a NAT that changes ports is under way; try again later")
         share = int.from_bytes(self._world.node.random(2), "little") / 65_535
         await self._world.timers.sleep(TRY_LATER_SECONDS * (1 + share))
 
@@ -207,7 +203,7 @@ class ClientPunch:
         if theirs.error == TRY_LATER and punching and self._connecting.attempt.relay is not None:
             return answer, theirs
         if theirs.error != NONE:
-            raise PeerUnreachable(f"the peer gave up punching with error {theirs.error}")
+            raise NotPunched(f"the peer gave up punching with error {theirs.error}")
         echoed = (
             token is not None
             and theirs.remote_token is not None

@@ -86,6 +86,10 @@ class Puncher:
         """The one that requests about this attempt leave from."""
         return self._sockets[0]
 
+    def owns(self, socket: Socket | None) -> bool:
+        """Whether `socket` is one that this attempt opened."""
+        return socket in self._sockets
+
     @property
     def done(self) -> bool:
         return self.destroyed or self.connected

@@ -198,7 +198,7 @@ class ServerHandshake:
         if attempt is None:
             return
         socket = self._world.outside.socket_of(link)
-        punched = self._puncher is not None and socket == self._puncher.socket
+        punched = self._puncher is not None and self._puncher.owns(socket)
         attempt.take(link, address, "punched" if punched else "lan" if is_private(address[0]) else "direct")
         if attempt.is_direct:
             self._stop_waiting()

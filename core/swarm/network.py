@@ -13,6 +13,7 @@ from ..crypto.keys import KeyPair
 from ..dht.address import is_ipv4, is_loopback
 from ..dht.health import Health
 from ..dht.hyper_commands import PUBLIC_BOOTSTRAP
+from ..dht.node import DhtNode
 from ..errors import BadArgument
 from ..net.connection import Connection
 from ..net.hyperdht import PORTS, HyperDht
@@ -100,7 +101,7 @@ class Network:
         address = machine.public_address
         return NetworkStatus(
             state=self._state(),
-            nat=self._nat(),
+            nat=nat_of(machine),
             address=None if address is None else f"{address[0]}:{address[1] or '*'}",
             local_address=""
             if machine.suspended or machine.closed
@@ -133,13 +134,14 @@ class Network:
             machine.health.state
         ]
 
-    def _nat(self) -> str:
-        machine = self.dht.machine
-        if machine.remote_address is not None:
-            return "open"
-        if machine.public_address is None:
-            return "unknown"
-        return "consistent" if machine.public_address[1] else "random"
+
+def nat_of(machine: DhtNode) -> str:
+    """What is between this machine and the others; see `NetworkStatus.nat`."""
+    if machine.remote_address is not None:
+        return "open"
+    if machine.public_address is None:
+        return "unknown"
+    return "consistent" if machine.public_address[1] else "random"
 
 
 def _topic_status(topic: Topic, now: float) -> TopicStatus:

@@ -45,12 +45,20 @@ class NodePeer:
         self._reader = asyncio.create_task(self._read())
 
     @classmethod
-    async def start(cls, script: str = "peer.js", arguments: Sequence[str] = ()) -> NodePeer:
+    async def start(
+        cls, script: str = "peer.js", arguments: Sequence[str] = (), before: Sequence[str] = ()
+    ) -> NodePeer:
+        """`before`: what to put before the command, to run it elsewhere."""
+        return await cls.run_program(
+            [*before, "node", str(NODE_DIRECTORY / script), *arguments], NODE_DIRECTORY
+        )
+
+    @classmethod
+    async def run_program(cls, command: Sequence[str], directory: Path) -> NodePeer:
+        """Any program that answers lines as `peer.js` does."""
         process = await asyncio.create_subprocess_exec(
-            "node",
-            str(NODE_DIRECTORY / script),
-            *arguments,
-            cwd=NODE_DIRECTORY,
+            *command,
+            cwd=directory,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             limit=LINE_LIMIT,

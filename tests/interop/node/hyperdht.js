@@ -1,6 +1,7 @@
 // Nodes, servers and clients of the official hyperdht, driven by one JSON object a line (see peer.js for its shape).
 //
 //   testnet {size}                            -> {bootstrap: ["host:port"]}
+//   nodes {hosts}                             -> {bootstrap}; one persistent node on each of these addresses
 //   open {name, options}                      -> {port, firewalled, ephemeral}; bootstrapped, on loopback
 //   lookup {name, topic} / findPeer {name, key} / announce {name, topic, seed} / unannounce {name, topic, seed}
 //   immutablePut / immutableGet / mutablePut / mutableGet
@@ -61,6 +62,16 @@ const verbs = {
     testnet = await createTestnet(c.size)
     testnet.nodes.forEach((node, i) => nodes.set(`node${i}`, node))
     return { bootstrap: testnet.bootstrap.map(({ host, port }) => `${host}:${port}`) }
+  },
+  async nodes (c) {
+    const bootstrap = []
+    for (const host of c.hosts) {
+      const node = new HyperDHT({ host, port: 0, bootstrap: [...bootstrap], ephemeral: false, firewalled: false })
+      nodes.set(host, node)
+      await node.fullyBootstrapped()
+      if (bootstrap.length === 0) bootstrap.push(`${host}:${node.address().port}`)
+    }
+    return { bootstrap }
   },
   async open (c) {
     const node = new HyperDHT({ host: '127.0.0.1', ...c.options })
