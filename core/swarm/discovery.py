@@ -7,7 +7,9 @@ query at once. Here the same decisions are made for all topics together:
 * at most `max_queries` queries run, the others wait: what a caller has just asked for before what is only renewed;
 * when there are many topics, the first renewal of each comes at a random point of the cycle, so that what was
   joined in one moment is not renewed in one moment for ever;
-* a refresh that failed is tried again within two minutes, not after ten.
+* a refresh that failed is tried again within two minutes, not after ten;
+* where nodes come and go quickly, renewals come sooner, up to four times as often: a record is only as good as the
+  nodes that keep it. The first renewal of a topic comes early to find that out, unless there are many topics.
 """
 
 from __future__ import annotations
@@ -34,6 +36,13 @@ MAX_QUERIES: Final = 64
 
 MANY_TOPICS: Final = 128
 """Above this the first renewals are spread over the whole cycle."""
+
+SHORTEST_PACE: Final = 0.25
+RESTLESS: Final = 0.5
+QUIET: Final = 0.8
+"""Parts of the nodes nearest to a topic that are still the nearest at its next renewal."""
+
+_NODE_BYTES: Final = 6
 
 
 class Discovery:
@@ -64,6 +73,8 @@ class Discovery:
         self._renewals: deque[Query] = deque()
         self._until_listening: list[Query] = []
         self._leaving: dict[bytes, Query] = {}
+        self._pace = 1.0
+        """What the time between renewals is multiplied with; the network is the same for all topics."""
 
     # --- joining and leaving ------------------------------------------------------------------------
 
@@ -166,6 +177,7 @@ class Discovery:
             topic.query = None
             topic.last_error = error
             if error is None:
+                self._judge(topic.closest, closest)
                 topic.closest = closest
                 topic.refreshed_at = now
                 if query.kind is not QueryKind.ANNOUNCE:
@@ -196,9 +208,25 @@ class Discovery:
         jitter = self._random.uniform(0, JITTER_SECONDS)
         if failed:
             return jitter
-        if topic.refreshes == 0 and len(self.topics) > MANY_TOPICS:
-            return self._random.uniform(0.25, 1.0) * REFRESH_SECONDS + jitter
-        return REFRESH_SECONDS + jitter
+        pace = self._pace
+        if topic.refreshes == 0:
+            many = len(self.topics) > MANY_TOPICS
+            pace *= self._random.uniform(SHORTEST_PACE, 1.0) if many else SHORTEST_PACE
+        return max(pace, SHORTEST_PACE) * (REFRESH_SECONDS + jitter)
+
+    def _judge(self, before: bytes, after: bytes) -> None:
+        """How restless the network is, by who was and who is nearest to a topic (packed addresses)."""
+        old, new = (
+            {nodes[at : at + _NODE_BYTES] for at in range(0, len(nodes), _NODE_BYTES)}
+            for nodes in (before, after)
+        )
+        if not old or not new:
+            return
+        kept = len(old & new) / len(old)
+        if kept < RESTLESS:
+            self._pace = max(self._pace / 2, SHORTEST_PACE)
+        elif kept > QUIET:
+            self._pace = min(self._pace * 2, 1.0)
 
     def _schedule(self, topic: Topic, delay: float, now: float) -> None:
         if topic.left or self.suspended:

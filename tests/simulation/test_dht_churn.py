@@ -1,7 +1,8 @@
 """A network where a third of the nodes leaves every minute, without a word, and as many are born.
 
-Ten topics are announced by nodes of it, and looked up by others that have just been born or long been there. All of
-it is one seed: a failure repeats.
+Some of its members are servers, kept findable by their key, and some have joined a topic that nobody else is in: the
+real announcer, swarm discovery and storing nodes. Others, just born or long there, look for them. All of it is one
+seed: a failure repeats.
 """
 
 from __future__ import annotations
@@ -9,20 +10,35 @@ from __future__ import annotations
 import gc
 import weakref
 from dataclasses import dataclass
+from random import Random
 
 import pytest
 
+from core.crypto.hashing import hash32
+from core.crypto.keys import KeyPair, key_pair
+from core.dht.announcer import Announcer
 from core.dht.commands import CLIENT, SERVER
-from core.dht.incoming import IncomingRequest
+from core.dht.hyper_commands import FIND_PEER, LOOKUP
+from core.dht.outgoing import Reply
 from core.dht.peer_id import distance, peer_id
-from core.errors import RequestCancelled, TooFewNodes
+from core.dht.query import Query
+from core.dht.records import decode_lookup_reply
+from core.errors import MeadowError, RequestCancelled, TooFewNodes
+from core.swarm.actions import Action, StartQuery
+from core.swarm.discovery import Discovery
+from core.swarm.queries import Queries
+from core.swarm.topics import Query as TopicQuery
+from core.swarm.topics import TopicSession
 from tests.support.dht_network import Host, SimulatedNetwork
 
 KEEP = 9  # a user command: keeps who announced a target, and says so
 
 NODES = 200
-MINUTES = 3
-REANNOUNCE_SECONDS = 120.0
+QUIET_MINUTES = 4  # nobody counts yet: the records are young
+MINUTES = 8
+SERVERS = 12
+TOPICS = 12
+LOOKUPS_A_DEATH = 2
 
 
 @dataclass
@@ -32,107 +48,190 @@ class Counts:
     complete: int = 0  # closest replies, of the 20 that a node knowing everybody would name
 
 
-def keep_announcements(host: Host) -> None:
-    kept: dict[bytes, bytes] = {}
+class Member:
+    """A host that joined `topic`, with what renews its record."""
 
-    def handle(request: IncomingRequest) -> None:
-        assert request.target is not None
-        if request.value is not None and request.token is not None:
-            kept[request.target] = request.value
-        request.reply(kept.get(request.target))
+    def __init__(self, net: SimulatedNetwork, host: Host) -> None:
+        self.net = net
+        self.host = host
+        self.keys = key_pair(net.random.randbytes(32))
+        self.topic = net.random.randbytes(32)
+        self.announced = False
+        self._out: list[Action] = []
+        self._queries = Queries(
+            host.node, self.keys, relay_addresses=lambda: (), on_peer=lambda *_: None, on_done=self._done
+        )
+        self._discovery = Discovery(
+            self._out,
+            Random(net.random.getrandbits(32)),
+            is_linked=lambda key: False,
+            refreshes_done=lambda flush: None,
+        )
+        self._discovery.listening()
+        topic = self._discovery.topic(self.topic)
+        TopicSession(topic, self._discovery.refresh, self._discovery.leave).refresh(server=True, client=False)
+        self._act()
 
-    host.node.on_command(KEEP, handle)
+    def _act(self) -> None:
+        while self._out:
+            action = self._out.pop(0)
+            assert isinstance(action, StartQuery)
+            self._queries.start(action.query)
+        due = self._discovery.deadline()
+        if due is not None:
+            self.net.at(due, self._on_timer)
+
+    def _done(self, query: TopicQuery, closest: bytes, error: str | None) -> None:
+        if self.host.alive:
+            self.announced = self.announced or error is None
+            self._discovery.done(query, closest, error, self.net.now)
+            self._act()
+
+    def _on_timer(self) -> None:
+        if self.host.alive:
+            self._discovery.on_timer(self.net.now)
+            self._act()
 
 
 class Churn:
-    """Births and deaths at a steady rate, announcers that announce again, and lookups that are counted."""
+    """Births and deaths at a steady rate, and lookups that are counted."""
 
     def __init__(self, seed: int, *, loss: float) -> None:
         self.net = SimulatedNetwork(seed, loss=loss)
-        self.counts = Counts()
-        self.topics: dict[bytes, Host] = {}
-
-    def born(self, **options: object) -> Host:
-        host = self.net.add(**options)
-        keep_announcements(host)
-        return host
+        self.by_key = Counts()
+        self.by_topic = Counts()
+        self.servers: dict[Host, tuple[KeyPair, Announcer]] = {}
+        self.members: dict[Host, Member] = {}
 
     def settle(self) -> None:
         for _ in range(NODES):
-            self.born()
+            self.net.add_world()
             self.net.run(0.2)
         self.net.run(10)
-        for _ in range(10):
-            self.announce(self.net.random.randbytes(32), self.net.random.choice(self.net.living))
-        self.net.run(5)
+        for _ in range(SERVERS):
+            self.serve()
+        for _ in range(TOPICS):
+            self.join()
+        self.net.run(10)
 
-    def announce(self, topic: bytes, host: Host) -> None:
-        def done(error: Exception | None) -> None:
-            if error is None:
-                self.topics[topic] = host
+    def serve(self) -> None:
+        host = self.net.random.choice([one for one in self.net.living if one not in self.servers])
+        keys = key_pair(self.net.random.randbytes(32))
+        assert host.world is not None
+        announcer = Announcer(host.world, keys)
+        self.servers[host] = keys, announcer
+        announcer.start()
 
-        host.node.query(topic, KEEP, host.name.encode(), commit=True, on_done=done)
-        self.net.at(self.net.now + REANNOUNCE_SECONDS, lambda: self.announce_again(topic, host))
-
-    def announce_again(self, topic: bytes, host: Host) -> None:
-        if host.alive and self.topics.get(topic) is host:
-            self.announce(topic, host)
+    def join(self) -> None:
+        host = self.net.random.choice([one for one in self.net.living if one not in self.members])
+        self.members[host] = Member(self.net, host)
 
     def one_dies_and_one_is_born(self) -> None:
         victim = self.net.random.choice(self.net.living)
         self.net.kill(victim)
-        for topic, host in list(self.topics.items()):
-            if host is victim:  # somebody else takes the topic over; the old records stay where they are
-                del self.topics[topic]
-                self.announce(topic, self.net.random.choice(self.net.living))
-        self.born(
+        if self.servers.pop(victim, None) is not None:
+            self.serve()
+        if self.members.pop(victim, None) is not None:
+            self.join()
+        self.net.add_world(
             behind_nat=self.net.random.random() < 0.2, ephemeral=self.net.random.choice([False, False, True])
         )
 
     def look_up(self) -> None:
-        host = self.net.random.choice(self.net.living)
-        topic, announcer = self.net.random.choice(list(self.topics.items()))
-        if not host.node.bootstrapped:
-            return
-        seen: set[bytes | None] = set()
-        expected = announcer.name.encode()
+        """Somebody looks for a server, and for a topic's member: each has announced itself and is alive."""
+        asking = self.net.random.choice(self.net.living)
+        servers = [host for host, (_, announcer) in self.servers.items() if announcer.relays]
+        members = [host for host, member in self.members.items() if member.announced]
+        if asking.node.bootstrapped and servers and members:
+            self._find_server(asking, self.net.random.choice(servers))
+            self._find_member(asking, self.net.random.choice(members))
 
-        def done(error: Exception | None) -> None:
-            if isinstance(error, RequestCancelled) or not announcer.alive:
-                return  # one of the two has died meanwhile
-            self.counts.lookups += 1
-            self.counts.found += expected in seen
-            everybody = [other for other in self.net.living if not other.node.ephemeral]
-            nearest = sorted(everybody, key=lambda other: distance(peer_id(other.address), topic))[:20]
-            named = set(query.closest_nodes)
-            self.counts.complete += sum(other.address in named for other in nearest)
+    def _find_server(self, asking: Host, host: Host) -> None:
+        """Found: some node passes handshakes on to where the server really is."""
+        keys, _ = self.servers[host]
+        target = hash32(keys.public_key)
+        found = False
 
-        query = host.node.query(topic, KEEP, on_reply=lambda reply: seen.add(reply.value), on_done=done)
+        def replied(reply: Reply) -> None:
+            nonlocal found
+            keeper = self.net.hosts.get(reply.address[0])
+            if reply.value is not None and keeper is not None and keeper.world is not None:
+                way = keeper.world.router.relay_for(target)
+                found = found or (way is not None and way[0] == host.name)
+
+        def done(error: MeadowError | None) -> None:
+            self._count(self.by_key, query, host, found, error)
+
+        query = asking.node.query(target, FIND_PEER, on_reply=replied, on_done=done)
+
+    def _find_member(self, asking: Host, host: Host) -> None:
+        member = self.members[host]
+        found = False
+
+        def replied(reply: Reply) -> None:
+            nonlocal found
+            if reply.value is not None:
+                peers, _ = decode_lookup_reply(reply.value)
+                found = found or any(peer.public_key == member.keys.public_key for peer in peers)
+
+        def done(error: MeadowError | None) -> None:
+            self._count(self.by_topic, query, host, found, error)
+
+        query = asking.node.query(member.topic, LOOKUP, on_reply=replied, on_done=done)
+
+    def _count(
+        self, counts: Counts, query: Query, host: Host, found: bool, error: MeadowError | None
+    ) -> None:
+        if error is not None or not host.alive:
+            return  # one of the two has died meanwhile
+        counts.lookups += 1
+        counts.found += found
+        everybody = [other for other in self.net.living if not other.node.ephemeral]
+        nearest = sorted(everybody, key=lambda other: distance(peer_id(other.address), query.target))[:20]
+        named = set(query.closest_nodes)
+        counts.complete += sum(other.address in named for other in nearest)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seed", "loss"), [(1, 0.02)])
 def test_lookups_survive_churn(seed: int, loss: float) -> None:
     churn = Churn(seed, loss=loss)
     churn.settle()
     deaths_a_minute = NODES // 3
-    for _ in range(MINUTES * deaths_a_minute):
+    for number in range((QUIET_MINUTES + MINUTES) * deaths_a_minute):
         churn.one_dies_and_one_is_born()
-        churn.look_up()
-        churn.look_up()
+        for _ in range(LOOKUPS_A_DEATH if number >= QUIET_MINUTES * deaths_a_minute else 0):
+            churn.look_up()
         churn.net.run(60 / deaths_a_minute)
     churn.net.run(15)
-    counts = churn.counts
-    assert counts.lookups > MINUTES * deaths_a_minute
-    assert counts.found >= 0.99 * counts.lookups, counts
-    assert counts.complete >= 0.9 * 20 * counts.lookups, counts
-    # Nobody's table has grown into a graveyard: what is known is mostly alive.
-    alive = dead = 0
-    for host in churn.net.living:
-        for address in host.node.known_nodes():
-            here = address[0] in churn.net.hosts
-            alive += here
-            dead += not here
-    assert dead < alive / 2
+    for counts in (churn.by_key, churn.by_topic):
+        assert counts.lookups > 900, "enough for one in a hundred to mean something"
+        assert counts.found >= 0.99 * counts.lookups, counts
+        assert counts.complete >= 0.9 * 20 * counts.lookups, counts
+    no_table_is_a_graveyard(churn)
+    nothing_is_left(churn)
+
+
+def no_table_is_a_graveyard(churn: Churn) -> None:
+    """What is known is mostly alive."""
+    known = [address[0] for host in churn.net.living for address in host.node.known_nodes()]
+    alive = sum(name in churn.net.hosts for name in known)
+    assert len(known) - alive < alive / 2
+
+
+def nothing_is_left(churn: Churn) -> None:
+    """All of them close; the network's own list of events runs empty, and nobody is held by anything."""
+    net = churn.net
+    gone = [weakref.ref(host.node) for host in net.living]
+    for host in net.living:
+        net.kill(host)
+    churn.servers.clear()
+    churn.members.clear()
+    net.run(30 * 60)
+    del host
+    gc.collect()
+    assert net.events == 0
+    assert [node for node in gone if node() is not None] == []
 
 
 def test_nothing_is_left_behind() -> None:

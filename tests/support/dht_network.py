@@ -8,7 +8,7 @@ can be reached only by those it has sent to, from the socket it sent from.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import count
@@ -17,6 +17,7 @@ from typing import Any
 from core.dht.address import Address
 from core.dht.commands import CLIENT, SERVER
 from core.dht.node import DhtNode
+from core.dht.world import World
 
 SERVER_PORT = 49737
 CLIENT_PORT = 50001
@@ -34,10 +35,21 @@ class Host:
     awake: bool = False
     sent: int = 0
     opened: set[tuple[str, Address]] = field(default_factory=set)
+    world: World | None = None
 
     @property
     def address(self) -> Address:
         return self.name, SERVER_PORT
+
+
+class NoOutside:
+    """Of a machine that neither dials nor is dialled here."""
+
+    def local_addresses(self) -> Sequence[Address]:
+        return ()
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError(f"nothing here needs {name}")
 
 
 class SimulatedNetwork:
@@ -79,6 +91,30 @@ class SimulatedNetwork:
             node.start(self.now)
             self._wake(host)
         return host
+
+    def add_world(self, **options: Any) -> Host:
+        """A new machine that also stores, routes and can announce servers (it has no streams and no more sockets)."""
+        host = self.add(**options)
+        world = host.world = World(host.node, NoOutside(), lambda: self.now)
+
+        def run() -> None:
+            if host.alive:
+                world.timers.run(self.now)
+                self._wake(host)
+                set_timer()
+
+        def set_timer() -> None:
+            due = world.timers.deadline()
+            if due is not None:
+                self.at(due, run)
+
+        world.timers.wake = set_timer
+        return host
+
+    @property
+    def events(self) -> int:
+        """What is still to happen."""
+        return len(self._events)
 
     def kill(self, host: Host) -> None:
         """The power cord: it says nothing to anybody."""

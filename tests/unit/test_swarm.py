@@ -37,10 +37,35 @@ def test_an_announce_waits_for_the_server_and_its_refresh_begins_where_it_ended(
     swarm.query_done(start.query, 10.0, closest=CLOSEST)
     due = swarm.deadline()
     assert due is not None
-    assert 10 + 600 <= due <= 10 + 720
+    assert 10 + 150 <= due <= 10 + 180
     swarm.on_timer(due)
     (again,) = only(swarm, StartQuery)
     assert (again.query.clear, again.query.closest) == (False, CLOSEST)
+    swarm.query_done(again.query, 200.0, closest=CLOSEST)
+    due = swarm.deadline()
+    assert due is not None
+    assert 200 + 600 <= due <= 200 + 720
+
+
+def test_where_nodes_do_not_stay_records_are_renewed_more_often() -> None:
+    swarm = swarm_of()
+    swarm.join(TOPIC)
+    swarm.listening()
+    (start,) = only(swarm, StartQuery)
+    now, waits = 0.0, []
+    nearest = [[bytes((10, 0, turn, n, 1, 0)) for n in range(20)] for turn in range(4)]
+    for nodes in [*nearest, nearest[3], nearest[3], nearest[3]]:
+        swarm.query_done(start.query, now, closest=b"".join(nodes))
+        due = swarm.deadline()
+        assert due is not None
+        waits.append(round((due - now) / 600, 1))
+        now = due
+        swarm.on_timer(now)
+        (start,) = only(swarm, StartQuery)
+    first, once, twice, more, quiet, quieter, still = waits
+    assert all(0.2 <= wait <= 0.3 for wait in (first, twice, more))
+    assert all(0.5 <= wait <= 0.6 for wait in (once, quiet))
+    assert all(1.0 <= wait <= 1.2 for wait in (quieter, still))
 
 
 def test_the_last_session_to_go_leaves_and_unannounces_at_the_known_nodes() -> None:
