@@ -8,7 +8,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from feedagg import web
 from feedagg.aggregator import Aggregator
@@ -37,6 +37,18 @@ def _hosts(settings: Settings) -> frozenset[str] | None:
 
 async def _refused(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
+    answer = _said(request, status)
+    answer.headers.update((isinstance(error, HTTPException) and error.headers) or {})  # `Allow` of a 405
+    return answer
+
+
+def _said(request: Request, status: int) -> Response:
+    if request.url.path.startswith("/api/"):
+        sentences = {
+            404: "There is no such address in the API; /api lists them.",
+            405: "This address of the API does not answer that kind of request.",
+        }
+        return JSONResponse({"error": sentences.get(status, "The request could not be understood.")}, status)
     if status == 404:
         sentence = (
             "There is no page at this address. It may have been mistyped; the feed is the place to start."

@@ -34,6 +34,10 @@ class NotFollowed(BadArgument):
     """There is no such bee here."""
 
 
+class NotNow(BadArgument):
+    """Its standing does not allow that."""
+
+
 class Refusal(BadArgument):
     """A submission is refused; the sentence says why. `status`: as HTTP has it."""
 
@@ -63,12 +67,18 @@ def choose(connection: Connection, now: int, value: str) -> bool:
 
 def reason_of(text: str | None, *, needed: bool) -> str | None:
     """A reason as it is kept: one line, trimmed. Raises `BadArgument` when it is missing or too long."""
-    reason = " ".join((text or "").split())
+    reason = one_line(text or "")
     if needed and not reason:
         raise BadArgument("Give a reason: it is shown to the author and to everybody else.")
     if len(reason) > MAX_REASON:
         raise BadArgument(f"A reason has at most {MAX_REASON} characters; this one has {len(reason):,}.")
     return reason or None
+
+
+def one_line(text: str) -> str:
+    """A person's words as they are kept: one line, without what no database and no page can hold."""
+    sayable = text.encode("utf-8", "replace").decode()
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in sayable).split())
 
 
 # --- coming in ----------------------------------------------------------------------------------
@@ -143,7 +153,7 @@ def pause(connection: Connection, bee: bytes, now: int, reason: str | None = Non
     if source.state == PAUSED:
         return False
     if source.state == REFUSED:
-        raise BadArgument("This bee is refused; accept it before you pause it.")
+        raise NotNow("This bee is refused; accept it before you pause it.")
     _stand(connection, source, now, PAUSED, reason_of(reason, needed=False), Action.PAUSED)
     return True
 

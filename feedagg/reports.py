@@ -112,7 +112,7 @@ def _can_be_appealed(connection: Connection, bee: bytes, key: bytes) -> bool:
 
 
 def _words(text: str) -> str:
-    said = " ".join(text.split())
+    said = policy.one_line(text)
     if len(said) > MAX_REASON:
         raise BadArgument(f"At most {MAX_REASON} characters, please; this has {len(said):,}.")
     return said

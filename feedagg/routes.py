@@ -28,6 +28,7 @@ from feedagg.pages import (
     tag,
     thread,
 )
+from feedagg.rest.serve import ROUTES as API
 
 ROUTES = [
     Route("/", feed.show, name="feed"),
@@ -66,5 +67,6 @@ ROUTES = [
     Route("/limits.json", api.limits_document, name="limits.json"),
     Route("/health", api.health, name="health"),
     *ADMIN,
+    *API,
     Mount("/static", StaticFiles(directory=templates.STATIC), name="static"),
 ]
