@@ -6,8 +6,10 @@ A command takes the opened peer and plain JSON arguments and yields plain JSON o
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from core.records import Rejected, parse_record
@@ -16,6 +18,7 @@ from .backup import seal, words_of
 from .drafts import MovieDraft, PostDraft, draft_from
 from .errors import NotFound, UserError
 from .hyp.commands import HYP_COMMANDS, LIVE_COMMANDS
+from .moving.exporting import export
 from .publishing import Written
 from .service import Connected, PeerService, bee_key
 from .submitting import aggregator_url, submit
@@ -164,6 +167,39 @@ async def _submit(service: PeerService, arguments: Mapping[str, Any]) -> Items:
     submission = await submit(url, service.key, service.listening)
     service.submissions.remember(submission)
     yield {**asdict(submission), "peer": str(service.listening) if service.listening else None}
+
+
+@_command("import")
+async def _import(service: PeerService, arguments: Mapping[str, Any]) -> Items:
+    path = Path(_text(arguments, "path"))
+    try:
+        data = await asyncio.to_thread(path.read_bytes)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from error
+    task = service.importing.start(path.name, data)
+    report = service.importing.report
+    assert report is not None
+    while not task.done():
+        await asyncio.wait({task}, timeout=0.1)
+        if not task.done():
+            yield {"done": report.done, "total": report.total}
+    if report.problem is not None:
+        raise UserError(report.problem)
+    yield {**asdict(task.result()), "sentence": report.sentence}
+
+
+@_command("export")
+async def _export(service: PeerService, arguments: Mapping[str, Any]) -> Items:
+    path = Path(_text(arguments, "path"))
+    try:
+        with path.open("xb") as out:  # noqa: ASYNC230 - opening a local file once does not need a thread
+            os.chmod(path, 0o600)
+            records = await export(service.bee, service.media, out, lambda _: None)
+    except FileExistsError:
+        raise UserError(f"{path} is there already, and is not overwritten. Name another file.") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror}.") from error
+    yield {"path": str(path), "records": records}
 
 
 @_command("backup")

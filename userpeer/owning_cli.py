@@ -150,4 +150,40 @@ def unfollow(obj: Context, key: str) -> None:
         print_item(obj, item, f"You do not follow {item['key'].partition('/')[2]} any more")
 
 
-COMMANDS = (backup, words, restore, nobody_has_it, follow, unfollow)
+@click.command("import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, resolve_path=True))
+@json_option
+@click.pass_obj
+def import_(obj: Context, file: str) -> None:
+    """Bring in a zip FILE: an export of Letterboxd as it was downloaded, or one of your own.
+
+    Safe to run twice: what is here already is left alone, what you edited too.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    last: dict[str, Any] = {}
+    columns = (TextColumn("Bringing in"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=obj.as_json) as progress:
+        bar = progress.add_task("import", total=None)
+        for last in items(obj, "import", {"path": file}):
+            progress.update(bar, completed=last["done"], total=last["total"] or None)
+    print_item(obj, last, last["sentence"])
+    if not obj.as_json:
+        for one in last["not_understood"]:
+            remark(f"{one['file']} line {one['line']}: {one['sentence']}")
+        if last["more_not_understood"]:
+            remark(f"And {last['more_not_understood']:,} more.")
+
+
+@click.command()
+@click.argument("file", type=click.Path(dir_okay=False, resolve_path=True))
+@json_option
+@click.pass_obj
+def export(obj: Context, file: str) -> None:
+    """Write everything you published into a zip FILE: JSON Lines, Markdown, CSV for Letterboxd, images."""
+    for item in items(obj, "export", {"path": file}):
+        print_item(obj, item, f"Wrote {item['records']:,} records into {item['path']}")
+
+
+COMMANDS = (import_, export, backup, words, restore, nobody_has_it, follow, unfollow)

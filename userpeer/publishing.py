@@ -105,6 +105,33 @@ class Publisher:
         draft.apply(value)
         _check(f"{kind}/{'0' * 16}", value)
 
+    async def publish_many(
+        self, fresh: list[tuple[str, dict[str, Any]]], known: list[tuple[str, dict[str, Any]]]
+    ) -> list[tuple[str, str | None, dict[str, Any], str]]:
+        """Publish records under new keys (`fresh`: kind, value) and put others under their own (`known`: key, value),
+        in one batch. What cannot be published is left out and returned: kind, key or None, value, sentence.
+        """
+        refused: list[tuple[str, str | None, dict[str, Any], str]] = []
+        await self.introduce()
+        async with self._writing(), self._bee.batch() as batch:
+            for kind, value in fresh:
+                now = self._now()
+                value = {"createdAt": format_date(now), **value}
+                if (problem := _problem(f"{kind}/{'0' * 16}", value)) is not None:
+                    refused.append((kind, None, value, problem))
+                else:
+                    await batch.put(f"{kind}/{self._clock.next(now)}", value)
+            for key, value in known:
+                if (problem := _problem(key, value)) is not None:
+                    refused.append((key.partition("/")[0], key, value, problem))
+                else:
+                    await batch.put(key, value)
+        for key, _ in known:
+            kind, _, t16 = key.partition("/")
+            if kind in _TIMED_KINDS and is_t16(t16):
+                self._clock.observe(t16)
+        return refused
+
     async def keep(self, key: str, value: dict[str, Any]) -> Written:
         """Put a record under a key that says what it is about (`follow/…`, `react/…`, `watchlist/…`), dated now; one
         that is there already stays as it is. Raises `InvalidField`.
@@ -275,6 +302,12 @@ def _check(key: str, value: dict[str, Any]) -> None:
     record = parse_record(key, value)
     if isinstance(record, Rejected):
         raise explain(record)
+
+
+def _problem(key: str, value: dict[str, Any]) -> str | None:
+    """Why a record would be refused, in words; None when it would not."""
+    record = parse_record(key, value)
+    return record.sentence if isinstance(record, Rejected) else None
 
 
 def _check_raw(key: str, value: Any) -> None:

@@ -88,6 +88,10 @@ class Reader:
         item = await self.get("profile/self")
         return item.record if item is not None and isinstance(item.record, Profile) else None
 
+    def range(self, prefix: str) -> AsyncIterator[Entry]:
+        """Every entry whose key begins with `prefix`, which ends in "/"."""
+        return self._bee.range(gte=prefix, lt=prefix[:-1] + "0")  # "0" follows "/"
+
     async def entries(self, *, after: str | None = None, limit: int = 100) -> EntryPage:
         """All entries in the order of their keys, from the one after `after`."""
         found = [_item(entry) async for entry in self._range(gt=after, limit=limit + 1)]

@@ -22,6 +22,7 @@ from .errors import NotFound, UserError
 from .hyp.bees import Bees
 from .library import FollowedBee, Follows, Library, Shelf
 from .media import Media
+from .moving.job import ImportJob
 from .pending import Waiting
 from .publishing import Publisher, Written
 from .reading import Reader
@@ -68,6 +69,7 @@ class PeerService:
         self.drafts = DraftStore(settings.drafts)
         self.waiting = Waiting(settings.pending, publisher, self.drafts, settings.undo_seconds, self._tell)
         self.media = Media(peer, bee, publisher)
+        self.importing = ImportJob(publisher, self.reader, self._tell)
         self.bees = Bees(peer, bee)
         self.restoring = Restoring(
             settings.restored,
@@ -144,6 +146,7 @@ class PeerService:
     async def close(self) -> None:
         """Sign what waits, stop reading. The peer itself is its opener's to close."""
         await self.restoring.close()
+        await self.importing.close()
         await self.waiting.close()
         await self.bees.close()
         if self._follows is not None:

@@ -11,6 +11,7 @@ from .library.diary import Month, Year
 from .library.queries import Page, Thread
 from .library.shelf import KnownBee
 from .library.shown import Shown
+from .moving.arrivals import Report
 from .pending import Failed, Pending
 from .reading import EntryPage, FeedPage, Item, Version
 from .service import BeeInfo, Connected
@@ -265,6 +266,15 @@ class ListView(View):
     head: Shown
     items: list[Shown]
     form: Form
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MovingView(View):
+    """`moving.html`: bringing records in and taking them out. `report`: the import that runs or ran last."""
+
+    form: Form
+    report: Report | None
+    name: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

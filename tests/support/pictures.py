@@ -93,6 +93,7 @@ async def take(feed: str, peer: str, folder: Path) -> None:
             "peer-watchlist": f"{peer}watchlist",
             "peer-lists": f"{peer}lists",
             "peer-drafts": f"{peer}drafts",
+            "peer-import": f"{peer}import",
         }
         for name, url in pages.items():
             await capture(chromium, name, url)

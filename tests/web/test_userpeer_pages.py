@@ -30,7 +30,17 @@ PAGES = [
         "/timeline",
         "/following",
     ),
-    *("/search", "/diary", "/diary/undated", "/diary/2026", "/watchlist", "/lists", "/drafts", "/sharing"),
+    *(
+        "/search",
+        "/diary",
+        "/diary/undated",
+        "/diary/2026",
+        "/watchlist",
+        "/lists",
+        "/drafts",
+        "/import",
+        "/sharing",
+    ),
 ]
 HTMX = {"hx-request": "true"}
 
