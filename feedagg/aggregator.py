@@ -33,7 +33,6 @@ class Aggregator:
         self.ingest = ingest.Ingest(database, self.live, settings)
         self.contact = contact.Contact(database, peer, self.ingest, self.live, settings)
         self.submissions = web.RateLimit(settings.submit_burst, settings.submit_per_hour)
-        self.token_tries = web.RateLimit(30, 600)
         self.readers_words = web.RateLimit(settings.report_burst, settings.report_per_hour)
         self.wrong_tokens = session.wrong_tokens()
         self.started_at = time.time()

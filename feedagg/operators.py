@@ -8,21 +8,24 @@ from dataclasses import replace
 
 from starlette.requests import Request
 
+from feedagg.admin import session
 from feedagg.sources import Source
-from feedagg.web import aggregator, client_address
+from feedagg.web import aggregator
 
 _OF_A_PROXY = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
 
 
 def is_operator(request: Request) -> bool:
-    """Whether this request has the operator's token, or comes from this machine to a site that is only on it."""
-    here = aggregator(request)
-    settings = here.settings
-    scheme, _, offered = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer":
-        # Every try counts, the right one too, so that the answer does not tell how near a guess was.
-        who = client_address(request, trust_proxy=settings.trust_proxy)
-        return here.token_tries.take(who) == 0 and here.token.matches(offered.strip())
+    """Whether this request has the operator's token or session, or comes from this machine to a site only on it."""
+    settings = aggregator(request).settings
+    offered = session.bearer(request)
+    if offered is not None:
+        try:
+            return session.is_the_token(request, offered)
+        except session.TooManyTries:
+            return False
+    if session.current(request) is not None:
+        return True
     is_public = settings.public_url is not None or settings.trust_proxy or not settings.web_is_local
     if is_public or any(name in request.headers for name in _OF_A_PROXY):
         return False

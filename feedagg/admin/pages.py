@@ -20,6 +20,7 @@ from feedagg.admin import session, views
 from feedagg.admin.session import Session
 from feedagg.ingest import now_ms
 from feedagg.operations import OPERATIONS, Target
+from feedagg.pages import network as network_page
 from feedagg.pages.decisions import number
 from feedagg.pages.keys import bee_of
 from feedagg.web import aggregator
@@ -111,6 +112,11 @@ async def leave(request: Request, held: Session) -> Response:
 
 
 # --- what is looked at --------------------------------------------------------------------------
+
+
+async def network(request: Request, _: Session) -> Response:
+    """The network page, with what only the operator sees."""
+    return await network_page.show(request)
 
 
 async def overview(request: Request, held: Session) -> Response:
@@ -265,5 +271,6 @@ ROUTES = [
     Route("/admin/queue", _for_operator(queue)),
     Route("/admin/hidden", _for_operator(hidden)),
     Route("/admin/decisions", _for_operator(decided)),
+    Route("/admin/network", _for_operator(network)),
     Route("/admin/settings", _for_operator(shown_settings)),
 ]

@@ -96,6 +96,7 @@ async def _view(request: Request) -> NetworkView:
     every = [ConnectionStatus.of(connection) for connection in here.peer.connections]
     busiest = sorted(every, key=lambda one: one.bytes_in + one.bytes_out, reverse=True)
     trips = [one.rtt for one in every if one.rtt is not None]
+    path = request.url.path
     start = _number(request.query_params.get("from"))
     ranked, has_more = _by_peers(here, start)
 
@@ -120,9 +121,9 @@ async def _view(request: Request) -> NetworkView:
         counts=counts,
         bees=bees,
         troubles=troubles,
-        href=f"/network?from={start}" if start else "/network",
-        newer=f"/network?from={max(0, start - BEES)}" if start else "",
-        older=f"/network?from={start + BEES}" if has_more else "",
+        href=f"{path}?from={start}" if start else path,
+        newer=f"{path}?from={max(0, start - BEES)}" if start else "",
+        older=f"{path}?from={start + BEES}" if has_more else "",
     )
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -72,3 +74,15 @@ def test_the_check_itself_sees_imports(source: str, modules: list[str], tmp_path
     file = tmp_path / "module.py"
     file.write_text(source)
     assert [module for _, module in imported(file)] == modules
+
+
+def test_the_table_of_rooms_has_every_room() -> None:
+    """Every place of the layers contract has its line in docs/architecture.md, and no line names a room that is gone."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    layers = next(contract["layers"] for contract in contracts if contract["type"] == "layers")
+    rooms = {room.strip("() ") for layer in layers for room in layer.split("|")}
+    page = (ROOT / "docs/architecture.md").read_text()
+    table = page.partition("## Rooms of `core`")[2].partition("\n## ")[0]
+    lines = [line for line in table.splitlines() if line.startswith("| `")]
+    named = {name for line in lines for name in re.findall(r"`([a-z_]+)(?:/|\.py)`", line.split("|")[1])}
+    assert named == rooms

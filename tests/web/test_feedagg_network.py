@@ -90,7 +90,7 @@ async def test_strangers_see_no_address_and_no_key_of_a_peer(tmp_path: Path, net
     peer = await Peer.open(None, bootstrap=net.bootstrap)
     bee = peer.bee(name="main")
     await bee.put("post/0000000000000001", {"text": "here"})
-    public = "https://feed.example.org"
+    public = "http://feed.example.org"
     async with (
         aggregator(tmp_path, bootstrap=net.bootstrap[0], public_url=public) as running,
         client(running) as web,
@@ -121,6 +121,12 @@ async def test_strangers_see_no_address_and_no_key_of_a_peer(tmp_path: Path, net
         assert "connections" not in wrong.json()
         right = {"authorization": f"Bearer {running.token.reveal()}"}
         assert secret[0] in (await web.get("/network.json", headers=right)).text
+        entered = await web.post("/admin/enter", data={"token": running.token.reveal()})
+        assert entered.status_code == 303
+        assert secret[0] in (await web.get("/admin/network")).text
+        assert secret[0] not in (await web.get("/network")).text, "the session is for the admin pages"
+        web.cookies.clear()
+        assert (await web.get("/admin/network")).status_code == 303
         # Guessing ends soon, and the right token does not help whoever guessed.
         for _ in range(40):
             await web.get("/network.json", headers={"authorization": "Bearer guess"})
