@@ -77,7 +77,7 @@ def test_the_check_itself_sees_imports(source: str, modules: list[str], tmp_path
 
 
 def test_the_table_of_rooms_has_every_room() -> None:
-    """Every place of the layers contract has its line in docs/architecture.md, and no line names a room that is gone."""
+    """Every place of the layers contract has its line in docs/architecture.md, and no line a room that is gone."""
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     layers = next(contract["layers"] for contract in contracts if contract["type"] == "layers")
     rooms = {room.strip("() ") for layer in layers for room in layer.split("|")}
