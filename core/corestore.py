@@ -9,6 +9,7 @@ does.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -174,6 +175,23 @@ class Corestore:
         cannot be: what is sent to them waits for it. `at_once`: wait for the disk here.
         """
         self._registry.commit.when_safe(told, at_once=at_once)
+
+    async def safe(self) -> None:
+        """As `flush`, but the disk is waited for in a thread. Raises `StorageError`."""
+        self.commit()
+        self._registry.commit.promise()
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def told(error: StorageError | None) -> None:
+            if future.done():
+                return
+            if error is None:
+                future.set_result(None)
+            else:
+                future.set_exception(error)
+
+        self.when_safe(told)
+        await future
 
     async def flush(self) -> None:
         """Commit what was written so far, and return when it survives a power cut. Raises `StorageError`."""

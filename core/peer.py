@@ -27,7 +27,8 @@ from pathlib import Path
 from typing import Any
 
 from .corestore import Corestore
-from .crypto.keys import KeyPair
+from .crypto.hashing import hash32
+from .crypto.keys import KeyPair, sign, verify
 from .dht.hyper_commands import PUBLIC_BOOTSTRAP
 from .dht.world import Meeting
 from .encoding.z32 import key_to_id, parse_key
@@ -65,6 +66,7 @@ __all__ = [
     "Version",
     "check_file",
     "encode_file",
+    "is_signed",
     "key_to_id",
     "parse_key",
     "prove_conflict",
@@ -78,6 +80,14 @@ _NETWORK_KEY_NAME = "meadow/network"
 """Names the key pair (derived from the primary key) that this peer proves to those it connects with."""
 
 _LOOK_AGAIN_SECONDS = 2.0
+
+_STATEMENT = b"meadow statement 1\n"
+"""Begins everything that a peer signs for people, so that no handshake can be mistaken for one."""
+
+
+def is_signed(statement: bytes, signature: bytes, public_key: bytes) -> bool:
+    """Whether the peer `public_key` made this statement. False for anything malformed."""
+    return verify(_STATEMENT + hash32(statement), signature, public_key)
 
 
 class Peer:
@@ -166,6 +176,14 @@ class Peer:
         if joined:
             self._follow(core)
         return Hyperbee(core, key_encoding=key_encoding, value_encoding=value_encoding, **options)
+
+    async def safe(self) -> None:
+        """Return when what was written here so far survives a power cut. Raises `StorageError` when it cannot."""
+        await self.store.safe()
+
+    def sign(self, statement: bytes) -> bytes:
+        """This peer's signature (64 bytes) over a statement of its own; `is_signed` checks it with `public_key`."""
+        return sign(_STATEMENT + hash32(statement), self._network_key.secret_key)
 
     # --- who is there -------------------------------------------------------------------------
 

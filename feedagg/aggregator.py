@@ -10,7 +10,19 @@ from sqlalchemy import Connection
 import templates
 from core.errors import PeerUnreachable
 from core.peer import Peer
-from feedagg import contact, ingest, jobs, listings, operator_token, queries, standing, views, web, words
+from feedagg import (
+    contact,
+    ingest,
+    jobs,
+    listings,
+    operator_token,
+    publisher,
+    queries,
+    standing,
+    views,
+    web,
+    words,
+)
 from feedagg.admin import session
 from feedagg.database import Database, database_url
 from feedagg.live import Change, Live
@@ -31,6 +43,7 @@ class Aggregator:
         self.templates.filters["tag_path"] = lambda tag: listings.tag_path(tag) if words.tag_word(tag) else ""
         self.live = Live(self._render_news)
         self.ingest = ingest.Ingest(database, self.live, settings)
+        self.publisher = publisher.Publisher(database, peer, self.ingest, settings.site_name)
         self.contact = contact.Contact(database, peer, self.ingest, self.live, settings)
         self.submissions = web.RateLimit(settings.submit_burst, settings.submit_per_hour)
         self.readers_words = web.RateLimit(settings.report_burst, settings.report_per_hour)
@@ -57,6 +70,7 @@ class Aggregator:
         begin = self.settings.dht
         if begin is not None:
             await self._go_online(begin)
+        await self.publisher.start()
         await self.contact.start()
         self._jobs.start()
 
@@ -77,6 +91,7 @@ class Aggregator:
         self.live.close()
         await self.contact.close()
         await self.ingest.close()
+        await self.publisher.close()
         await self.peer.close()
         await self.database.close()
 

@@ -28,6 +28,7 @@ from feedagg.database import Database
 from feedagg.decide import Operation, Position, Row, Status, Stretch, backward, decide, forward
 from feedagg.live import Live
 from feedagg.settings import Settings
+from feedagg.transparency import reading
 
 log = logging.getLogger("feedagg.ingest")
 
@@ -101,6 +102,11 @@ class Ingest:
     @property
     def followed(self) -> dict[bytes, Followed]:
         return self._followed
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether some bee is being read at this moment."""
+        return any(followed.task is not None for followed in self._followed.values())
 
     def follow(self, key: bytes, bee: Hyperbee, position: Position) -> Followed:
         """Read this bee from `position` on, now and whenever it grows. Following it again changes nothing."""
@@ -225,9 +231,11 @@ class Ingest:
 
     async def _commit(self, followed: Followed, stretch: Stretch, rows: list[Row]) -> None:
         before = followed.position
-        database, length = self._database, followed.bee.core.length
+        core, database = followed.bee.core, self._database
+        length = core.length
+        said = reading(followed.key, stretch, rows, now_ms(), length=length, tree=core.tree_hash(length))
         write = database.write if len(rows) <= SMALL_WRITE else database.write_bulk
-        await write(store.write, followed.key, rows, before, stretch.after, length)
+        await write(store.write, followed.key, rows, before, stretch.after, length, said)
         followed.position = stretch.after
         if not stretch.is_backward:
             followed.kept = stretch.after.cursor

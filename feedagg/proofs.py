@@ -30,7 +30,7 @@ MAX_BYTES: Final = 1024 * 1024
 
 
 class NoProof(MeadowError):
-    """There is nothing to prove, or it cannot be proved now; `status` is the page's."""
+    """There is nothing to prove, or (status 503) it cannot be proved now; `status` is the page's."""
 
     def __init__(self, sentence: str, status: int = 404) -> None:
         super().__init__(sentence)
@@ -60,7 +60,8 @@ async def record_file(here: Aggregator, bee: bytes, key: bytes) -> bytes:
         except BlockNotAvailable:
             raise NoProof(
                 "The block of this record is not stored here, so it is indexed and no more. It is proved as soon as "
-                "a peer that has the bee is reached."
+                "a peer that has the bee is reached.",
+                503,
             ) from None
 
 

@@ -7,7 +7,7 @@ the one its caller read, so two workers on one bee cannot both win.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -15,7 +15,7 @@ from sqlalchemy import Connection, case, delete, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from feedagg.decide import Position, Row, Status
-from feedagg.tables import bucket_of, hidden, records, sources
+from feedagg.tables import bucket_of, hidden, readings, records, sources
 
 _REPLACED = (
     "seq", "status", "kind", "reason", "value", "created_at", "date_flag", "in_feed", "film", "film_title",
@@ -48,10 +48,20 @@ def position(connection: Connection, bee: bytes) -> Position | None:
 
 
 def write(
-    connection: Connection, bee: bytes, rows: Sequence[Row], before: Position, after: Position, length: int
+    connection: Connection,
+    bee: bytes,
+    rows: Sequence[Row],
+    before: Position,
+    after: Position,
+    length: int,
+    said: Mapping[str, Any] | None = None,
 ) -> None:
-    """One stretch: its rows, and the position from `before` to `after`. Raises `Superseded`."""
+    """One stretch: its rows, the position from `before` to `after`, and what the public log will say of it (`said`: a
+    row of `readings`, from `transparency.reading`). Raises `Superseded`.
+    """
     _move(connection, bee, before, after, length)
+    if said is not None:
+        connection.execute(readings.insert().values(**said))
     _upsert(connection, bee, rows)
     if after.complete and not before.complete:
         _drop_stale(connection, bee)

@@ -215,6 +215,43 @@ purges = Table(  # copies to drop: the rows are gone already, the blocks go when
     Column("asked_at", BigInteger, nullable=False),
 )
 
+# --- what is published in the aggregator's own bees, and what speaks against an author -----------
+
+readings = Table(  # stretches of bees that were read, until the public log has them
+    "readings",
+    metadata,
+    Column("id", _number, primary_key=True, autoincrement=True),
+    Column("at", BigInteger, nullable=False),
+    Column("bee", LargeBinary(32), nullable=False),
+    Column("told", LargeBinary, nullable=False),  # the entry as the log gets it
+)
+
+feed_changes = Table(  # records that entered, left or moved in the merged feed, until the feed's bee has them
+    "feed_changes",
+    metadata,
+    Column("id", _number, primary_key=True, autoincrement=True),
+    Column("bee", LargeBinary(32), nullable=False),
+    Column("key", LargeBinary, nullable=False),
+    Column("was_at", BigInteger),  # `sort_at` until this change, None if it was not in the feed
+)
+
+own_bees = Table(  # which store publishes for this database: the first that did
+    "own_bees",
+    metadata,
+    Column("name", String(16), primary_key=True),  # 'log' or 'feed'
+    Column("bee", LargeBinary(32), nullable=False),
+)
+
+alarms = Table(  # keys that signed two trees of one length, with the evidence
+    "alarms",
+    metadata,
+    Column("bee", LargeBinary(32), primary_key=True),
+    Column("found_at", BigInteger, nullable=False),
+    Column("fork", BigInteger, nullable=False),
+    Column("length", BigInteger, nullable=False),
+    Column("file", LargeBinary, nullable=False),  # a proof file
+)
+
 
 def bucket_of(bee: bytes) -> int:
     """The bucket of a bee's 32-byte key."""

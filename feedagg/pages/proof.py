@@ -48,12 +48,15 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class ProofView:
-    """`bee`, `key`, `permalink` are None on the bare page, where a reader brings a file."""
+    """`bee`, `key`, `permalink` are None on the bare page, where a reader brings a file. `not_now`: why a file is
+    missing.
+    """
 
     files: list[Shown]
     bee: str | None = None
     key: str | None = None
     permalink: str | None = None
+    not_now: str | None = None
 
 
 async def show(request: Request) -> Response:
@@ -72,9 +75,10 @@ async def show(request: Request) -> Response:
             files.append(_shown(name, bee, key, await FILES[name][0](here, bee, key)))
         except NoProof as error:
             refusal = refusal or error
-    if not files and refusal is not None:
+    if not files and refusal is not None and refusal.status != 503:
         return problem(request, refusal.status, "Not proved here", str(refusal))
-    view = ProofView(files, bee.hex(), key.decode(errors="replace"), views.permalink(bee, key))
+    not_now = None if refusal is None or refusal.status != 503 else str(refusal)
+    view = ProofView(files, bee.hex(), key.decode(errors="replace"), views.permalink(bee, key), not_now)
     return page(request, "feedagg/proof.html", view)
 
 

@@ -7,6 +7,7 @@ The moments come from a seed that is printed on failure (`MEADOW_KILL_SEED` repe
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import random
@@ -20,7 +21,9 @@ from pathlib import Path
 import pytest
 
 from core.peer import Peer
+from feedagg.database import Database, database_url
 from feedagg.decide import Status
+from feedagg.publisher import Publisher
 from tests.support.userpeer import running
 from userpeer.client import RemoteError, call_running
 from userpeer.errors import NotRunning
@@ -124,6 +127,28 @@ async def test_an_ingesting_aggregator_shows_every_record_once(tmp_path: Path) -
     assert len(expected) > 1000, "the test tests nothing"
     missing, extra = expected.keys() - shown.keys(), shown.keys() - expected.keys()
     assert shown == expected, f"seed {SEED}: {len(missing)} missing, {len(extra)} too many, or an old text"
+    await check_what_was_published(directory, set(expected))
+
+
+async def check_what_was_published(directory: Path, keys: set[str]) -> None:
+    """The aggregator's own bees after all those kills: the feed is the feed, and every block was read once."""
+    peer, database = await Peer.open(directory / "store"), Database(database_url(directory, None))
+    try:
+        publisher = Publisher(database, peer, None, "Meadow")  # type: ignore[arg-type]  # nothing is read here
+        await publisher.caught_up()
+        items = [entry.key async for entry in publisher.feed.range(gte=b"item/", lt=b"item0")]
+        assert len(items) == len(keys), (
+            f"seed {SEED}: the feed's bee holds {len(items)} of {len(keys)} records"
+        )
+        assert {item.split(b"/", 3)[3].decode() for item in items} == keys
+        said = [json.loads(entry.value) async for entry in publisher.log.range(gte=b"read/", lt=b"read0")]
+        stretches = sorted((entry["from"], entry["to"]) for entry in said)
+        assert stretches[0][0] == 1
+        for before, after in itertools.pairwise(stretches):
+            assert before[1] == after[0], f"seed {SEED}: {before} and {after} do not join"
+    finally:
+        await database.close()
+        await peer.close()
 
 
 def aggregator(command: str, directory: Path, *arguments: str) -> None:
