@@ -9,6 +9,8 @@ from .ranges import SequenceRanges
 
 # A window smaller than this is advertised as closed: a peer would fill it with crumbs (RFC 9293, 3.8.6.2.2).
 _SILLY_WINDOW: Final = 2048
+# What a packet beyond a gap costs us besides its payload, which a stranger may leave empty.
+_PACKET_COST: Final = 256
 
 
 class Receiver:
@@ -23,7 +25,6 @@ class Receiver:
         "next",
         "ranges",
         "unread",
-        "unread_bytes",
     )
 
     def __init__(self, capacity: int) -> None:
@@ -33,11 +34,14 @@ class Receiver:
         self.held: dict[int, tuple[int, bytes]] = {}
         self.held_bytes = 0
         self.ranges = SequenceRanges()
-        self.unread: list[bytes] = []
-        self.unread_bytes = 0
+        self.unread = bytearray()
         self.end_seq: int | None = None
         self.ended = False
         """The remote's END was received in order."""
+
+    @property
+    def unread_bytes(self) -> int:
+        return len(self.unread)
 
     @property
     def window(self) -> int:
@@ -57,7 +61,8 @@ class Receiver:
         if seq in self.held or (self.end_seq is not None and seq > self.end_seq):
             return True
         size = len(payload)
-        if self.held_bytes + self.unread_bytes + size > 2 * self.capacity:
+        kept = self.held_bytes + size + (len(self.held) + 1) * _PACKET_COST
+        if kept + self.unread_bytes > 2 * self.capacity:
             return False
         if flags & END:
             self.end_seq = seq

@@ -47,6 +47,8 @@ _SACK_WORD: Final = header_word(SACK)
 _DRAINED_BYTES: Final = 256 * 1024
 # While the remote has no RTT, a lost ack costs it a second; so one that stands for several of its first is said twice.
 _FIRST_PACKETS: Final = INITIAL_PACKETS
+# Messages, and packets that are relayed, while the kernel takes nothing: beyond this they are lost.
+_MAX_WAITING_TRAINS: Final = 256
 
 Firewall = Callable[[Hashable, Address], bool]
 
@@ -98,7 +100,7 @@ class UdxStream:
         self._acks = AckNotes()
         self._drain_wanted = False
         self._end_reported = False
-        self._outbox: list[Train] = []
+        self._outbox = TrainMaker()
         self._relay: UdxStream | None = None
         self._remote_change_until: int | None = None
         self._heartbeat_at: float | None = None
@@ -170,10 +172,10 @@ class UdxStream:
 
     def send_message(self, data: bytes) -> bool:
         """Send a datagram beside the stream: it may be lost, doubled or overtaken. False when it cannot be sent."""
-        if self.closed or self.path is None:
-            return False
         if len(data) > BASE_PAYLOAD:
             raise BadArgument(f"a message has at most {BASE_PAYLOAD} bytes, not {len(data)}")
+        if self.closed or self.path is None or len(self._outbox.trains) >= _MAX_WAITING_TRAINS:
+            return False
         self._emit(MESSAGE, bytes(data))
         self.on_wake(self)
         return True
@@ -204,9 +206,8 @@ class UdxStream:
         self._paused = False
         receiver = self.receiver
         if receiver.unread:
-            data = b"".join(receiver.unread)
+            data = bytes(receiver.unread)
             receiver.unread.clear()
-            receiver.unread_bytes = 0
             self.on_data(data)
         self._report_end()
         if not self.closed and self._advertised < receiver.capacity // 2:
@@ -369,9 +370,8 @@ class UdxStream:
     def _deliver(self, data: bytes) -> None:
         self.bytes_received += len(data)
         if self._paused:
-            self.receiver.unread.append(data)
-            self.receiver.unread_bytes += len(data)
-        else:
+            self.receiver.unread += data
+        elif data:
             self.on_data(data)
 
     def _report_end(self) -> None:
@@ -390,9 +390,9 @@ class UdxStream:
         other = self._relay
         assert other is not None
         path = other.path
-        if path is not None and not other.closed:
-            forwarded = datagram[:4] + path.remote_id.to_bytes(4, "little") + datagram[8:]
-            other._outbox.append(Train([forwarded], len(forwarded), path))
+        if path is not None and not other.closed and len(other._outbox.trains) < _MAX_WAITING_TRAINS:
+            header = datagram[:4] + path.remote_id.to_bytes(4, "little") + datagram[8:HEADER_BYTES]
+            other._outbox.add(header, datagram[HEADER_BYTES:], path)
             other.on_wake(other)
         if datagram[2] & DESTROY:
             self._close(None)
@@ -401,10 +401,7 @@ class UdxStream:
 
     def trains_to_send(self, now: float) -> list[Train]:
         """Work through the acks that came, and return what may leave now."""
-        maker = TrainMaker()
-        if self._outbox:
-            maker.trains += self._outbox
-            self._outbox = []
+        maker, self._outbox = self._outbox, TrainMaker()
         if self.closed or self._relay is not None:
             return maker.trains
         if self._acks.ack is not None:
@@ -465,7 +462,7 @@ class UdxStream:
     def _emit(self, flags: int, payload: bytes = b"") -> None:
         assert self.path is not None
         header = self._header(header_word(flags), self.path, self.receiver.window)
-        self._outbox.append(Train([header, payload], HEADER_BYTES + len(payload), self.path))
+        self._outbox.add(header, payload, self.path)
 
     def deadline(self) -> float | None:
         """When `on_timer` wants to be called; None: never."""

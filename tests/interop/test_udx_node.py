@@ -187,7 +187,9 @@ async def test_a_reader_that_stops_stops_native(node: NodePeer, hub: DatagramHub
         lambda: stream.packets_received > before
     )  # native asks, with HEARTBEATs, whether there is room
     assert watched.bytes == 0
-    assert stream.receiver.unread_bytes <= stream.receiver.capacity + 1500  # it counts in packets, rounded up
+    assert (
+        stream.receiver.unread_bytes <= stream.receiver.capacity + 6000
+    )  # it counts in packets, and its probes not
     stream.resume()
     answer = await watched.received
     assert answer["hash"] == content_hash("slow", 16_000_000) == (await sent)["hash"]

@@ -243,12 +243,13 @@ async def joined(table: StreamTable) -> tuple[list[DatagramHub], list[Watched]]:
 async def test_nothing_is_left_after_close() -> None:
     """No socket, no timer, no object: after transfers that ended, that were cut off, and that never began."""
     loop = asyncio.get_running_loop()
+    gc.collect()
     before, timers = descriptors(), len(loop._scheduled)  # type: ignore[attr-defined]
     references = await live_and_close()
     await asyncio.sleep(0.01)
     gc.collect()
     assert [reference() for reference in references if reference() is not None] == []
-    assert descriptors() == before
+    assert descriptors() <= before
     assert len([timer for timer in loop._scheduled if not timer.cancelled()]) <= timers + 1  # type: ignore[attr-defined]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import tracemalloc
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from core.errors import BadArgument, LocalProtocolError, StreamReset
 from core.udx import UdxStream
 from core.udx.packet import DATA, DESTROY, END, HEARTBEAT, MESSAGE, SACK, Packet, decode, encode
 from core.udx.sent import BASE_PAYLOAD
+from core.udx.train import datagrams
 
 THERE = ("10.0.0.2", 2)
 CAPACITY = 64 * 1024
@@ -28,9 +30,9 @@ def said(stream: UdxStream, now: float = 0.0) -> list[Packet]:
     return [packet for packet in packets if packet is not None]
 
 
-def hear(stream: UdxStream, flags: int, seq: int, payload: bytes = b"", ack: int = 0, **options: int) -> None:
+def hear(stream: UdxStream, flags: int, seq: int, payload: bytes = b"", ack: int = 0, **options: Any) -> None:
     window = options.pop("window", CAPACITY)
-    data = encode(Packet(flags, 1, window, seq, ack, payload=payload, **options))  # type: ignore[arg-type]
+    data = encode(Packet(flags, 1, window, seq, ack, payload=payload, **options))
     assert stream.receive(data, THERE, 0.0)
 
 
@@ -71,6 +73,34 @@ def test_who_ignores_the_window_fills_no_memory(gap: bool) -> None:
     assert stream.receiver.unread_bytes + stream.receiver.held_bytes < 2 * CAPACITY + 1000
     assert all(packet.window == 0 for packet in said(stream))
     assert stream.receiver.next <= 2 * CAPACITY // 1000 + 1, "what was thrown away was not acked"
+
+
+def test_empty_packets_fill_no_memory_either() -> None:
+    stream = stream_of_ours()
+    got: list[bytes] = []
+    stream.on_data = got.append
+    for seq in range(1, 20_000):
+        hear(stream, DATA, 2 * seq)
+    assert len(stream.receiver.held) <= 2 * CAPACITY // 256
+    stream = stream_of_ours()
+    stream.on_data = got.append
+    hear(stream, DATA, 0)
+    stream.pause()
+    for seq in range(1, 20_000):
+        hear(stream, DATA, seq)
+    assert stream.receiver.next == 20_000
+    stream.resume()
+    assert got == []
+
+
+def test_data_may_carry_sack_blocks() -> None:
+    stream = stream_of_ours()
+    stream.write(bytes(3 * BASE_PAYLOAD))
+    assert len(said(stream)) == 3
+    hear(stream, DATA | SACK, 0, b"and data", sack=((1, 3),))
+    said(stream)
+    assert list(stream.sender.flight) + list(stream.sender.lost) == [0]
+    assert stream.receiver.next == 1
 
 
 def test_no_more_is_sent_than_the_remote_granted() -> None:
@@ -255,6 +285,32 @@ def test_a_relay_keeps_nothing() -> None:
     hear(left, DESTROY, 1)
     assert left.closed
     assert [data[2] for data, _ in right.datagrams_to_send(0.0)] == [DESTROY]
+
+
+def test_what_is_relayed_in_one_go_leaves_in_one_train() -> None:
+    left, right = UdxStream(1), UdxStream(5)
+    left.relay_to(right)
+    right.connect(6, THERE)
+    for seq in range(30):
+        hear(left, DATA, seq, bytes([seq]) * 100)
+    (train,) = right.trains_to_send(0.0)
+    assert train.size == 120
+    payloads = [packet.payload for data, _ in datagrams([train]) if (packet := decode(data)) is not None]
+    assert payloads == [bytes([seq]) * 100 for seq in range(30)]
+
+
+def test_what_waits_for_a_blocked_socket_is_bounded() -> None:
+    left, right = UdxStream(1), UdxStream(5)
+    left.relay_to(right)
+    right.connect(6, THERE)
+    for seq in range(2000):
+        hear(left, DATA, seq, bytes(seq % 7 * 100))
+    relayed = right.datagrams_to_send(0.0)
+    assert 256 <= len(relayed) < 2000
+    stream = stream_of_ours()
+    sent = [stream.send_message(bytes(number % 7)) for number in range(2000)]
+    assert sent.count(True) == len(said(stream))
+    assert not sent[-1]
 
 
 # --- memory -------------------------------------------------------------------------------------------
