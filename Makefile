@@ -4,7 +4,7 @@ PYTHON ?= python3.11
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
-NODE_PACKAGES := tests/interop/node
+NODE_PACKAGES := tests/interop/node tests/interop/node2021
 SOURCES := core feedagg userpeer templates tools tests bench
 
 .DEFAULT_GOAL := help
@@ -42,14 +42,17 @@ bench: $(VENV)/.dev node-packages ## Our speed beside the official packages' on 
 pictures: $(VENV)/.dev ## Take the pictures in docs/screenshots again (needs Chromium)
 	$(BIN)/python -m tests.support.pictures
 
-# The official packages, for interoperability tests and benchmarks only; both say so when they are missing.
+# The official packages, for interoperability tests and benchmarks only; both say so when they are missing. Those of 2021
+# write the folders that `hyp import` reads.
 node-packages:
 	@if command -v node >/dev/null && command -v npm >/dev/null; then \
-	  if [ ! -e $(NODE_PACKAGES)/node_modules/.package-lock.json ] || \
-	     [ $(NODE_PACKAGES)/package-lock.json -nt $(NODE_PACKAGES)/node_modules/.package-lock.json ]; then \
-	    echo "Installing the official Node packages for the interoperability tests …"; \
-	    cd $(NODE_PACKAGES) && npm ci --no-audit --no-fund && touch node_modules/.package-lock.json; \
-	  fi; \
+	  for folder in $(NODE_PACKAGES); do \
+	    if [ ! -e $$folder/node_modules/.package-lock.json ] || \
+	       [ $$folder/package-lock.json -nt $$folder/node_modules/.package-lock.json ]; then \
+	      echo "Installing the official Node packages of $$folder …"; \
+	      (cd $$folder && npm ci --no-audit --no-fund && touch node_modules/.package-lock.json) || exit 1; \
+	    fi; \
+	  done; \
 	else echo "Node.js and npm are not installed: what compares with them is skipped."; fi
 
 # ---- the environment --------------------------------------------------------------------------------------------
@@ -81,7 +84,7 @@ lock: $(BIN)/python ## Renew requirements/*.txt from pyproject.toml (Python 3.11
 	$(COMPILE) --all-extras -c requirements/runtime.txt -o requirements/dev.txt pyproject.toml
 
 clean: ## Remove what was built and installed here; your peers' data stays
-	rm -rf $(VENV) $(NODE_PACKAGES)/node_modules build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis \
+	rm -rf $(VENV) $(addsuffix /node_modules,$(NODE_PACKAGES)) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis \
 	  .import_linter_cache *.egg-info
 	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
 

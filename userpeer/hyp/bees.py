@@ -83,6 +83,8 @@ class Bees:
         """Key (hex) -> since when."""
         self._withheld: set[str] = set(state.get("withheld", ()))
         """Keys of own bees that are not to be announced."""
+        self.imported: dict[str, dict[str, Any]] = state.get("imported", {})
+        """Key of 2021 (hex) -> {"name": of the bee here, "length": of the log there when it was imported}."""
         self._main.seeding = True
 
     async def start(self) -> None:
@@ -160,6 +162,19 @@ class Bees:
     def look(self, text: str) -> Held:
         """The bee named by `text`, opened but not looked for."""
         return self._named(text)
+
+    def own(self, name: str) -> Held | None:
+        """One's own bee of this name, if there is one."""
+        self._open_kept()
+        if name == MAIN:
+            return self._main
+        key = self._names.get(name)
+        return None if key is None else self._open[key]
+
+    async def remember_import(self, old_key: bytes, about: dict[str, Any]) -> None:
+        """Note what was imported from a log of 2021; returns once that is durable."""
+        self.imported[old_key.hex()] = about
+        await self._save()
 
     # --- keeping others' alive --------------------------------------------------------------------
 
@@ -285,7 +300,7 @@ class Bees:
             before.leave()
 
     async def _save(self) -> None:
-        state = {"seeds": self._seeds, "withheld": sorted(self._withheld)}
+        state = {"seeds": self._seeds, "withheld": sorted(self._withheld), "imported": self.imported}
         await self._main.bee.core.set_user_data(_STATE, json.dumps(state).encode())
 
     def _sweep(self) -> None:

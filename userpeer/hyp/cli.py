@@ -17,7 +17,7 @@ from core.errors import MeadowError
 from userpeer.settings import Settings, default_directory, parse_address
 
 from .cli_bee import bee
-from .terminal import USAGE, Context, Group, ask, fail, print_item, print_json, remark, say_error
+from .terminal import FAILED, USAGE, Context, Group, ask, fail, print_item, print_json, remark, say_error
 
 
 def _directory() -> Path:
@@ -235,6 +235,26 @@ def unseed(obj: Context, bees: tuple[str, ...], clear: bool) -> None:
     for bee_named in bees:
         for item in ask(obj, "hyp.unseed", bee=bee_named, clear=clear):
             print_item(obj, item, f"No longer seeding {short(item)}")
+
+
+@cli.command("import")
+@click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--all", "everybody", is_flag=True, help="Copy other people's bees too, as bees of yours.")
+@click.pass_obj
+def import_2021(obj: Context, directory: Path, everybody: bool) -> None:
+    """Bring the bees of a hyperspace folder of 2021 (Hypercore 9) into new ones; safe to run again.
+
+    Keys and values stay as they are. The bees get new keys, because logs are signed otherwise today; each names its old
+    key in its header. The folder is only read; stop what writes to it first.
+    """
+    failed = False
+    for item in ask(obj, "hyp.import", directory=str(directory.resolve()), all=everybody):
+        failed = failed or item["result"] == "failed"
+        what = item.get("old", item["place"])
+        where = f" -> {item['name']} {item['url']}" if "url" in item else ""
+        print_item(obj, item, f"{what}{where}: {item['sentence']}")
+    if failed:
+        sys.exit(FAILED)
 
 
 def short(item: dict[str, Any]) -> str:

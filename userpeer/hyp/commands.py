@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from userpeer.errors import UserError
@@ -56,6 +57,14 @@ async def _seed(service: PeerService, arguments: Arguments) -> Items:
 async def _unseed(service: PeerService, arguments: Arguments) -> Items:
     bee, clear = need(arguments, "bee", str), take(arguments, "clear", bool, False)
     yield _summary(service, await service.bees.unseed(bee, clear=clear))
+
+
+async def _import(service: PeerService, arguments: Arguments) -> Items:
+    from .importing import import_folder
+
+    folder, everybody = Path(need(arguments, "directory", str)), take(arguments, "all", bool, False)
+    async for item in import_folder(service.bees, folder, everybody=everybody):
+        yield item
 
 
 async def _status(service: PeerService, arguments: Arguments) -> Items:
@@ -159,6 +168,7 @@ HYP_COMMANDS: dict[str, Callable[[Any, Arguments], Items]] = {
     "hyp.live": _live,
     "hyp.seed": _seed,
     "hyp.unseed": _unseed,
+    "hyp.import": _import,
     "daemon.status": _status,
     "daemon.stop": _stop,
     **ENTRY_COMMANDS,
