@@ -255,8 +255,11 @@ class Connecting:
         if payload.version != PAYLOAD_VERSION:
             self._fail(PeerUnreachable("the peer speaks another version of the handshake"))
             return
-        if payload.error != NONE or payload.udx is None:
+        if payload.error != NONE:
             self._fail(PeerUnreachable(f"the peer refused the connection with error {payload.error}"))
+            return
+        if payload.udx is None:
+            self._fail(PeerUnreachable("the peer answered, but offers no stream to connect to"))
             return
         result = handshake.result()
         self._answered = Answered(
