@@ -7,9 +7,13 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from core.dht.hyper_commands import IMMUTABLE_GET
+from core.dht.peer_id import peer_id
+from core.net.testnet import Testnet
 from core.peer import Peer
 from tests.support.userpeer import eventually, json_lines, program, running
 
@@ -45,3 +49,33 @@ async def test_a_peer_on_the_dht_of_one_command_is_found_by_its_key(tmp_path: Pa
         dht.wait(10)
         if dht.stdout is not None:
             dht.stdout.close()
+
+
+async def test_a_peer_may_be_a_node_that_stores_for_others(tmp_path: Path) -> None:
+    async with await Testnet.open(3) as net:
+        with (
+            running(tmp_path / "node", "--bootstrap", *net.bootstrap, "--dht-node", network=True),
+            running(tmp_path / "guest", "--bootstrap", *net.bootstrap, network=True),
+        ):
+
+            async def said(name: str) -> dict[str, Any]:
+                (item,) = json_lines(await asyncio.to_thread(program, tmp_path / name, "net", "--json"))
+                return dict(item["dht"])
+
+            async def is_node() -> bool:
+                return bool((await said("node"))["is_node"])
+
+            await eventually(is_node, 30.0)
+            assert not (await said("guest"))["is_node"], "others become nodes after twenty quiet minutes"
+            host, _, port = (await said("node"))["address"].rpartition(":")
+            address = (host, int(port))
+            stranger = await net.add()
+            assert (await stranger.ping(address)).id == peer_id(address)
+            target = await stranger.immutable_put(b"kept by a person's peer")
+            kept = {
+                reply.address: reply.value
+                async for reply in stranger.query(target, IMMUTABLE_GET)
+                if reply.id is not None
+            }
+            assert kept[address] == b"kept by a person's peer"
+            assert len(kept) == 4, "the three nodes of this network and the peer"
