@@ -257,6 +257,17 @@ def test_a_bottleneck_is_filled_and_not_flooded(loss: float) -> None:
     assert network.left.stream.sender.retransmissions < (0.06 + loss) * packets
 
 
+def test_a_long_transfer_keeps_to_the_rate() -> None:
+    """Twenty seconds, with two pauses to measure the empty path, and a queue of half a round trip."""
+    rate = 1e6
+    network = Network(1, Weather(rate=rate, delay=0.020, queue=20_000))
+    size = 20 * MEGABYTE
+    network.left.stream.write(bytes(size))
+    network.run(lambda: len(network.right.received) == size)
+    assert size / rate / network.now > 0.9
+    assert network.left.stream.sender.retransmissions < 0.04 * size / BASE_PAYLOAD
+
+
 @pytest.mark.parametrize("loss", [0.0, 0.05])
 @pytest.mark.parametrize("mtu", [1200, 1280, 1420, 1452, 1492, 1500])
 def test_packets_grow_to_what_the_path_carries(mtu: int, loss: float) -> None:

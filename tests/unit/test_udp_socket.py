@@ -195,6 +195,34 @@ async def test_a_callback_may_close_the_socket() -> None:
     sender.close()
 
 
+async def test_no_task_and_no_timer_for_each_packet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wake-up costs the loop a few handles, whatever it brings; a packet costs it none."""
+    loop = asyncio.get_running_loop()
+    made = dict.fromkeys(("call_soon", "call_at", "create_task", "create_future"), 0)
+    table = StreamTable()
+    hubs, ends = await joined(table)
+    sending = asyncio.create_task(ends[0].send("cheap", 8_000_000))
+
+    def counting(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def count(*arguments: Any, **named: Any) -> Any:
+            made[name] += 1
+            return real(*arguments, **named)
+
+        return count
+
+    for name in made:
+        monkeypatch.setattr(loop, name, counting(name, getattr(loop, name)))
+    await ends[1].received
+    await sending
+    monkeypatch.undo()
+    packets = ends[0].stream.sender.packets_sent + ends[1].stream.packets_received
+    assert packets > 10_000
+    assert sum(made.values()) < packets / 5, made
+    for hub in hubs:
+        hub.close()
+    table.close()
+
+
 # --- strangers ----------------------------------------------------------------------------------------
 
 
