@@ -15,6 +15,7 @@ from feedagg import (
     ingest,
     jobs,
     listings,
+    metrics,
     operator_token,
     publisher,
     queries,
@@ -44,14 +45,17 @@ class Aggregator:
         self.live = Live(self._render_news)
         self.ingest = ingest.Ingest(database, self.live, settings)
         self.publisher = publisher.Publisher(database, peer, self.ingest, settings.site_name)
+        self.metrics = metrics.Metrics()
+        self.ingest.observe = self.metrics.stretch
+        self.ingest.on_postponed = self.metrics.postponed.inc
         self.contact = contact.Contact(database, peer, self.ingest, self.live, settings)
         self.submissions = web.RateLimit(settings.submit_burst, settings.submit_per_hour)
         self.readers_words = web.RateLimit(settings.report_burst, settings.report_per_hour)
         self.wrong_tokens = session.wrong_tokens()
         self.started_at = time.time()
         self.token = operator_token.load(settings.dir)
-        self.standing = standing.Standing(database, peer, self.contact)
-        self._jobs = jobs.scheduler(self.contact, self.standing)
+        self.standing = standing.Standing(database, peer, self.contact, self.ingest)
+        self._jobs = jobs.scheduler(self.contact, self.standing, self.metrics)
 
     @classmethod
     async def open(cls, settings: Settings) -> Aggregator:

@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 
 from feedagg import web
 from feedagg.aggregator import Aggregator
+from feedagg.metrics import Measured
 from feedagg.routes import ROUTES
 from feedagg.settings import LOOPBACK_HOSTS, Settings
 
@@ -20,7 +21,10 @@ def create_app(aggregator: Aggregator) -> Starlette:
     """The ASGI application. Whoever calls it starts and closes the aggregator."""
     app = Starlette(
         routes=ROUTES,
-        middleware=[Middleware(web.Guard, hosts=_hosts(aggregator.settings))],
+        middleware=[
+            Middleware(Measured, metrics=aggregator.metrics),
+            Middleware(web.Guard, hosts=_hosts(aggregator.settings)),
+        ],
         exception_handlers={HTTPException: _refused, Exception: _failed},
     )
     app.state.aggregator = aggregator

@@ -11,7 +11,7 @@ import click
 
 from core.errors import MeadowError
 from core.peer import key_to_id, parse_key
-from feedagg import policy, sources
+from feedagg import policy, settings, sources
 from feedagg.addresses import normal
 from feedagg.commands import configuration, evidence, moderation, network
 from feedagg.commands.directory import CONFIG, Directory, db_option, load
@@ -72,6 +72,7 @@ def main(context: click.Context, directory: Path, config: Path | None) -> None:
     help="Where a stranger may make us dial: auto allows this machine only while --web is on it; any allows "
     "private networks.",
 )
+@click.option("--log", type=click.Choice(settings.LOGS), help="How the log is written [text].")
 @click.option("--json", "is_json", is_flag=True, help="Print one JSON line when it is ready.")
 @click.pass_obj
 def serve(directory: Path, /, is_json: bool, no_dht: bool, dht_node: bool, **flags: Any) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from core.errors import BadArgument, MeadowError, PeerUnreachable, RequestTimeout
 from core.peer import Connection, Peer
-from feedagg import sources
+from feedagg import quotas, sources
 from feedagg.addresses import resolve
 from feedagg.database import Database
 from feedagg.decide import retry_delay
@@ -112,7 +112,9 @@ class Contact:
         bee = self._peer.bee(
             key=source.bee, key_encoding="binary", value_encoding="binary", extension=False, joined=False
         )
-        followed = self._ingest.follow(source.bee, bee, source.position)
+        followed = self._ingest.follow(
+            source.bee, bee, source.position, quotas.of(source, self._settings, now_ms())
+        )
 
         def peer_added(*_: object) -> None:
             self._chore(self._reached(followed, None))

@@ -23,10 +23,11 @@ from dataclasses import dataclass, field, replace
 from core.errors import DecodingError, MeadowError
 from core.hyperbee import Hyperbee
 from core.records.bounds import MAX_VALUE_BYTES
-from feedagg import store
+from feedagg import sources, store
 from feedagg.database import Database
 from feedagg.decide import Operation, Position, Row, Status, Stretch, backward, decide, forward
 from feedagg.live import Live
+from feedagg.quotas import Quota
 from feedagg.settings import Settings
 from feedagg.transparency import reading
 
@@ -56,6 +57,9 @@ class Followed:
     bee: Hyperbee
     position: Position
     kept: int
+    quota: Quota | None = None
+    pace: Budget | None = None
+    alarm: asyncio.TimerHandle | None = None
     task: asyncio.Task[None] | None = None
     woken: bool = False
     _listeners: list[tuple[str, Callable[..., None]]] = field(default_factory=list)
@@ -66,6 +70,8 @@ class Followed:
         self._listeners.append((event, listener))
 
     def stop_listening(self) -> None:
+        if self.alarm is not None:
+            self.alarm.cancel()
         for event, listener in self._listeners:
             self.bee.core.off(event, listener)
         self._listeners.clear()
@@ -88,6 +94,10 @@ class Budget:
         await asyncio.sleep(max(0.0, self._free_at - now))
 
 
+def _nobody_counts(*_: object, **__: object) -> None:
+    """Until a process that measures says who does."""
+
+
 class Ingest:
     """All bees that are followed, and the work on those that have news."""
 
@@ -98,6 +108,10 @@ class Ingest:
         self._budget = Budget(settings.backfill_per_second)
         self._followed: dict[bytes, Followed] = {}
         self.records_read = 0
+        self.waiting: set[bytes] = set()
+        """Bees whose quota was used up, for who looks whether the operator trusts them by now."""
+        self.observe: Callable[..., None] = _nobody_counts
+        self.on_postponed: Callable[[], None] = _nobody_counts
 
     @property
     def followed(self) -> dict[bytes, Followed]:
@@ -108,14 +122,17 @@ class Ingest:
         """Whether some bee is being read at this moment."""
         return any(followed.task is not None for followed in self._followed.values())
 
-    def follow(self, key: bytes, bee: Hyperbee, position: Position) -> Followed:
-        """Read this bee from `position` on, now and whenever it grows. Following it again changes nothing."""
+    def follow(self, key: bytes, bee: Hyperbee, position: Position, quota: Quota | None = None) -> Followed:
+        """Read this bee from `position` on, now and whenever it grows, within its quota. Following it again changes
+        nothing.
+        """
         known = self._followed.get(key)
         if known is not None:
             return known
         # What was cut off while nobody looked is unknown, so then nothing is known to be kept.
         is_same_tree = not position.seen or bee.core.fork == position.fork
-        followed = Followed(key, bee, position, position.cursor if is_same_tree else 0)
+        followed = Followed(key, bee, position, position.cursor if is_same_tree else 0, quota)
+        followed.pace = None if quota is None else Budget(quota.per_second)
         self._followed[key] = followed
 
         def appended(*_: object) -> None:
@@ -145,6 +162,7 @@ class Ingest:
         if followed is None:
             return
         followed.stop_listening()
+        self.waiting.discard(key)
         if followed.task is not None:
             followed.task.cancel()
             await asyncio.gather(followed.task, return_exceptions=True)
@@ -188,17 +206,48 @@ class Ingest:
             await self._rewind(followed)
             return True
         at_most = self._slice_of(followed)
+        allowed = None if followed.quota is None else followed.quota.allowed(now_ms())
+        if allowed == 0:
+            await self._postpone(followed)
+            return False
+        at_most = at_most if allowed is None else min(at_most, allowed)
         stretch = forward(replace(position, fork=core.fork), core.length, at_most)
         if stretch is None:
             stretch = backward(position, at_most)
             if stretch is None:
                 return False
             await self._budget.spend(stretch.end - stretch.start)
+        if allowed is not None and followed.pace is not None:
+            await followed.pace.spend(stretch.end - stretch.start)
         operations = await self._read(followed, stretch.start, stretch.end)
         if core.fork != stretch.after.fork:
             return True  # rewritten while we read: begin again from the position that is stored
         await self._commit(followed, stretch, decide(operations, now_ms()))
         return True
+
+    async def _postpone(self, followed: Followed) -> None:
+        """Its quota is used up: if there is anything to read, wait until some of it may be."""
+        core, now, quota = followed.bee.core, now_ms(), followed.quota
+        position = replace(followed.position, fork=core.fork)
+        if quota is None or not (forward(position, core.length, 1) or backward(position, 1)):
+            return
+        at = quota.opens_at(now)
+        self.waiting.add(followed.key)
+        self.on_postponed()
+        if followed.alarm is not None:
+            followed.alarm.cancel()
+        delay = max(0.1, (at - now) / 1000)
+        followed.alarm = asyncio.get_running_loop().call_later(delay, self.wake, followed.key)
+        await self._database.write(sources.wait_until, followed.key, at)
+        self._live.changed(followed.key)
+
+    def free(self, key: bytes) -> None:
+        """The operator trusts it now: no quota any more."""
+        followed = self._followed.get(key)
+        self.waiting.discard(key)
+        if followed is not None:
+            followed.quota = None
+            self.wake(key)
 
     def _slice_of(self, followed: Followed) -> int:
         """How many blocks to read at once: fewer of a log whose blocks are large on the average."""
@@ -235,7 +284,12 @@ class Ingest:
         length = core.length
         said = reading(followed.key, stretch, rows, now_ms(), length=length, tree=core.tree_hash(length))
         write = database.write if len(rows) <= SMALL_WRITE else database.write_bulk
-        await write(store.write, followed.key, rows, before, stretch.after, length, said)
+        blocks, counts = stretch.end - stretch.start, None
+        if followed.quota is not None:
+            followed.quota.spend(blocks, now_ms())
+            counts = followed.quota.counts()
+        await write(store.write, followed.key, rows, before, stretch.after, length, said, counts)
+        self.observe(blocks, rows, is_backward=stretch.is_backward)
         followed.position = stretch.after
         if not stretch.is_backward:
             followed.kept = stretch.after.cursor

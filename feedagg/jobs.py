@@ -9,17 +9,19 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
 from feedagg.contact import Contact
+from feedagg.metrics import Metrics
 from feedagg.standing import Standing
 
 TICK_SECONDS = 1
+CLAIM = "claim due sources"
 
 
-def scheduler(contact: Contact, standing: Standing) -> AsyncIOScheduler:
+def scheduler(contact: Contact, standing: Standing, metrics: Metrics) -> AsyncIOScheduler:
     """The scheduler of one process, not started yet."""
     jobs = AsyncIOScheduler(job_defaults={"max_instances": 1, "coalesce": True, "misfire_grace_time": 30})
     for name, trigger, function in (
-        ("claim due sources", IntervalTrigger(seconds=TICK_SECONDS), contact.tick),
+        (CLAIM, IntervalTrigger(seconds=TICK_SECONDS), contact.tick),
         ("follow the operator", IntervalTrigger(seconds=TICK_SECONDS), standing.tick),
     ):
-        jobs.add_job(function, trigger, id=name, name=name)
+        jobs.add_job(metrics.timed(name, function), trigger, id=name, name=name)
     return jobs

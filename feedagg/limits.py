@@ -12,6 +12,10 @@ def of(settings: Settings) -> dict[str, int]:
     """Every limit by name: those of records, and those of this aggregator."""
     records = {name: value for name, value in published().items() if not name.startswith("operationsPer")}
     return records | {
+        "operationsPerSecond": settings.operations_per_second,
+        "operationsPerHour": settings.operations_per_hour,
+        "operationsPerDay": settings.operations_per_day,
+        "newBeeDays": settings.new_bee_days,
         "firstLookOperations": FIRST_LOOK,
         "backfillBlocksPerSecond": settings.backfill_per_second,
         "addressesPerBee": MAX_HINTS,
@@ -34,6 +38,10 @@ MEANINGS = {
     "tags": "tags on one record",
     "tagCharacters": "characters in a tag",
     "images": "images on one post",
+    "operationsPerSecond": "operations of a new bee read in a second",
+    "operationsPerHour": "operations of a new bee read in an hour; what is over it is read later",
+    "operationsPerDay": "operations of a new bee read in a day",
+    "newBeeDays": "days a bee that was submitted is new",
     "firstLookOperations": "newest operations of a bee that are read before anything older",
     "backfillBlocksPerSecond": "older blocks read in a second, all bees together",
     "addressesPerBee": "addresses kept for one bee",

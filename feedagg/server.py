@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import signal
 import socket
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,6 +14,7 @@ import uvicorn
 
 from core.errors import MeadowError
 from core.peer import settle_garbage_collector
+from feedagg import logs
 from feedagg.aggregator import Aggregator
 from feedagg.app import create_app
 from feedagg.settings import Settings, split_address
@@ -53,9 +52,7 @@ class _Server(uvicorn.Server):
 
 async def serve(settings: Settings, *, is_json: bool) -> None:
     """Run until SIGINT or SIGTERM. Raises `MeadowError` with a sentence when it cannot start."""
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(name)s: %(message)s")
-    for name in ("alembic", "apscheduler"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    logs.configure(settings.log)
     aggregator = await Aggregator.open(settings)
     try:
         web = _bind(settings.web)
@@ -73,6 +70,7 @@ async def serve(settings: Settings, *, is_json: bool) -> None:
         config = uvicorn.Config(
             create_app(aggregator),
             log_level="warning",
+            log_config=None,
             access_log=False,
             lifespan="off",
             server_header=False,

@@ -21,6 +21,7 @@ LOOPBACK_HOSTS: Final = ("127.0.0.1", "::1", "localhost")
 CONFIG_FILE: Final = "feedagg.toml"
 PREFIX: Final = "FEEDAGG_"
 
+LOGS: Final = ("text", "json")
 PEER_ADDRESSES: Final = ("auto", "public", "any")
 
 
@@ -61,6 +62,10 @@ class Settings:
     )
     max_per_submitter: int = _set(1_000, "bees that one address may give", at_least=1)
     max_sources: int = _set(10_000, "bees followed at most", at_least=1)
+    new_bee_days: int = _set(7, "how long a bee that a stranger gave is new, and its quota binds it")
+    operations_per_second: int = _set(50, "operations of a new bee read in a second", at_least=1)
+    operations_per_hour: int = _set(2_500, "in an hour; what is over it is read later", at_least=1)
+    operations_per_day: int = _set(20_000, "and in a day", at_least=1)
     connect_seconds: float = _set(10.0, "how long a connection may take")
     answer_seconds: float = _set(20.0, "how long a connected peer may take to answer for its blocks")
     tries_at_once: int = _set(64, "connections attempted at the same time", at_least=1)
@@ -70,6 +75,8 @@ class Settings:
     backfill_per_second: int = _set(
         20_000, "blocks of history read in a second, all bees together", at_least=1
     )
+    public_metrics: bool = _set(False, "answer /metrics to everybody, not only to this machine and the token")
+    log: str = _set("text", "how the log is written: text for people, json one object a line", one_of=LOGS)
     origins: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     @property

@@ -177,6 +177,23 @@ def by_state(connection: Connection) -> dict[str, int]:
     return {state: found.get(state, 0) for state in STATES}
 
 
+def due_count(connection: Connection, now: int) -> int:
+    """How many followed bees are due to be looked for."""
+    due = (sources.c.state == FOLLOWING, ~sources.c.connected, sources.c.next_at <= now)
+    return connection.execute(select(func.count()).where(*due)).scalar_one()
+
+
+def wait_until(connection: Connection, bee: bytes, at: int) -> None:
+    """Its quota is used up; reading goes on at `at` (ms)."""
+    connection.execute(update(sources).where(_is(bee)).values(waits_until=at))
+
+
+def trusted_among(connection: Connection, bees: Sequence[bytes]) -> list[bytes]:
+    """Those of these bees that the operator trusts."""
+    query = select(sources.c.bee).where(sources.c.bee.in_(bees), sources.c.trusted)
+    return list(connection.execute(query).scalars())
+
+
 def submitted_by(connection: Connection, submitter: str) -> int:
     """How many of the sources this submitter gave."""
     return connection.execute(select(func.count()).where(sources.c.submitter == submitter)).scalar_one()

@@ -15,21 +15,24 @@ from core.peer import Peer
 from feedagg import purging, sources
 from feedagg.contact import Contact
 from feedagg.database import Database
-from feedagg.ingest import now_ms
+from feedagg.ingest import Ingest, now_ms
 
 log = logging.getLogger("feedagg.standing")
 
 SLACK_MS: Final = 60_000
 """Clocks of two processes, and a write that was long under way: look back so far each time."""
 
+MAX_LOOKED_AT: Final = 500
+
 
 class Standing:
     """The bees of this process beside their standing in the database."""
 
-    def __init__(self, database: Database, peer: Peer, contact: Contact) -> None:
+    def __init__(self, database: Database, peer: Peer, contact: Contact, ingest: Ingest) -> None:
         self._database = database
         self._peer = peer
         self._contact = contact
+        self._ingest = ingest
         self._looked_at = 0
         self._ticking = asyncio.Lock()
 
@@ -41,6 +44,9 @@ class Standing:
                 if self._contact.is_open(bee):
                     await self._contact.drop(bee)
             self._looked_at = now
+            if waiting := list(self._ingest.waiting)[:MAX_LOOKED_AT]:
+                for bee in await self._database.read(sources.trusted_among, waiting):
+                    self._ingest.free(bee)
             for purge in await self._database.read(purging.pending):
                 try:
                     blocks = await purging.drop_blocks(self._peer, purge)

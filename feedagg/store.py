@@ -55,11 +55,12 @@ def write(
     after: Position,
     length: int,
     said: Mapping[str, Any] | None = None,
+    counts: Mapping[str, int | None] | None = None,
 ) -> None:
-    """One stretch: its rows, the position from `before` to `after`, and what the public log will say of it (`said`: a
-    row of `readings`, from `transparency.reading`). Raises `Superseded`.
+    """One stretch: its rows, the position from `before` to `after`, what the public log will say of it (`said`: a row
+    of `readings`, from `transparency.reading`), and the `counts` of the bee's quota. Raises `Superseded`.
     """
-    _move(connection, bee, before, after, length)
+    _move(connection, bee, before, after, length, counts)
     if said is not None:
         connection.execute(readings.insert().values(**said))
     _upsert(connection, bee, rows)
@@ -95,7 +96,14 @@ def rewind(
         _drop_stale(connection, bee)
 
 
-def _move(connection: Connection, bee: bytes, before: Position, after: Position, length: int) -> None:
+def _move(
+    connection: Connection,
+    bee: bytes,
+    before: Position,
+    after: Position,
+    length: int,
+    counts: Mapping[str, int | None] | None = None,
+) -> None:
     moved = connection.execute(
         update(sources)
         .where(
@@ -105,7 +113,7 @@ def _move(connection: Connection, bee: bytes, before: Position, after: Position,
             sources.c.cursor == before.cursor,
             sources.c.tail == before.tail,
         )
-        .values(fork=after.fork, cursor=after.cursor, tail=after.tail, length=length)
+        .values(fork=after.fork, cursor=after.cursor, tail=after.tail, length=length, **(counts or {}))
     )
     if moved.rowcount != 1:
         raise Superseded

@@ -14,6 +14,7 @@ from feedagg import limits as published
 from feedagg import search as searching
 from feedagg.decide import Status
 from feedagg.decisions import Decision
+from feedagg.operators import without_addresses
 from feedagg.queries import Item, Order, Page, Place
 from feedagg.receipts import receipt
 from feedagg.rest.call import Call, Wrong
@@ -202,7 +203,7 @@ def _bee(call: Call, source: Source, author: Author) -> dict[str, Any]:
         "lastContact": source.last_contact,
         "nextTry": source.next_at,
         "waitsUntil": source.waits_until,
-        "error": source.error,
+        "error": None if source.error is None else without_addresses(source.error),
         "url": f"{call.base}{author.href}",
     }
 
