@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench import dht, feed, network_udx
+from bench import dht, feed, network_udx, swarm
 
 HERE = Path(__file__).resolve().parent
 OURS, NODE = "ours", "node"
@@ -204,7 +204,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     names = ["puts", "batches", "reads", "appends", "replicate", "coldpage"]
     parser.add_argument(
-        "questions", nargs="*", choices=[*names, "udx", "dht", "feed", []], help="which (default: all)"
+        "questions",
+        nargs="*",
+        choices=[*names, "udx", "dht", "swarm", "feed", []],
+        help="which (default: all)",
     )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="a tenth of the records, one round")
@@ -217,12 +220,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="meadow-bench-") as root:
         bench = Bench(Path(root), 1 if options.quick else options.rounds, 0.1 if options.quick else 1.0)
         print(f"{platform.machine()}, Python {platform.python_version()}, medians of {bench.rounds} rounds")
-        chosen = options.questions or [*names, "udx", "dht", "feed"]
+        chosen = options.questions or [*names, "udx", "dht", "swarm", "feed"]
         results = [show(line) for name in chosen if name in names for line in getattr(bench, name)()]
         if "udx" in chosen:
             results += network_udx.run(bench.rounds, bench.scale)
         if "dht" in chosen:
             results += dht.run(bench.rounds, bench.scale)
+        if "swarm" in chosen:
+            results += swarm.run(bench.rounds, bench.scale)
         if "feed" in chosen:
             results += feed.run(Path(root), bench.rounds, bench.scale)
     if options.json:
