@@ -35,7 +35,7 @@ from .encoding.z32 import key_to_id, parse_key
 from .errors import BadArgument, PeerUnreachable
 from .evidence.check import Finding, Version, check_file
 from .evidence.file import Kind, ProofFile, encode_file
-from .evidence.make import prove_conflict, prove_history, prove_lookup, prove_record
+from .evidence.make import find_versions, prove_conflict, prove_history, prove_lookup, prove_record
 from .hyperbee import Hyperbee
 from .hypercore import Hypercore
 from .net.connection import Connection
@@ -66,6 +66,7 @@ __all__ = [
     "Version",
     "check_file",
     "encode_file",
+    "find_versions",
     "is_signed",
     "key_to_id",
     "parse_key",

@@ -14,8 +14,8 @@ from contextlib import suppress
 from typing import Any
 
 from core.errors import BadArgument, MeadowError, PeerUnreachable, RequestTimeout
-from core.peer import Connection, Peer
-from feedagg import quotas, sources
+from core.peer import Connection, Peer, encode_file, prove_conflict
+from feedagg import alarms, quotas, sources
 from feedagg.addresses import resolve
 from feedagg.database import Database
 from feedagg.decide import retry_delay
@@ -121,7 +121,9 @@ class Contact:
 
         followed.listen("peer-add", peer_added)
         followed.listen("peer-remove", self._peer_removed)
-        followed.listen("conflict", lambda *_: self._chore(self._conflicted(source.bee)))
+        followed.listen(
+            "conflict", lambda _length, _fork, proof: self._chore(self._conflicted(followed, proof))
+        )
         return followed
 
     def is_open(self, key: bytes) -> bool:
@@ -282,7 +284,13 @@ class Contact:
         await self._database.write(sources.failed, source.bee, sentence, now_ms() + delay)
         self._live.changed(source.bee)
 
-    async def _conflicted(self, key: bytes) -> None:
+    async def _conflicted(self, followed: Followed, proof: Any) -> None:
+        key = followed.key
+        try:
+            evidence = encode_file(prove_conflict(followed.bee.core, proof))
+            await self._database.write(alarms.raise_alarm, key, evidence, now_ms())
+        except MeadowError as error:
+            log.warning("bee %s: two histories, but no evidence could be kept: %s", key.hex()[:8], error)
         sentence = (
             "This bee's key signed two different histories of one length, so nothing more of it is "
             "read. Its author should start a new bee; most often this comes from one key used on two machines."

@@ -31,6 +31,7 @@ class Action(StrEnum):
     UNHIDDEN = "unhidden"
     PURGED = "purged"
     POLICY = "policy"
+    ALARMED = "alarmed"
     REPORT_DISMISSED = "report-dismissed"
     APPEAL_GRANTED = "appeal-granted"
     APPEAL_DENIED = "appeal-denied"
@@ -45,6 +46,7 @@ WORDS: Final = {
     Action.UNHIDDEN: "Shown again",
     Action.PURGED: "Our copy dropped",
     Action.POLICY: "Policy changed",
+    Action.ALARMED: "Two histories found",
     Action.REPORT_DISMISSED: "Report dismissed",
     Action.APPEAL_GRANTED: "Appeal granted",
     Action.APPEAL_DENIED: "Appeal denied",

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
-from ..errors import BlockNotAvailable, RequestTimeout, SnapshotNotAvailable
+from ..errors import BlockNotAvailable, DecodingError, RequestTimeout, SnapshotNotAvailable
 from ..hyperbee.blocks import Missing, TracingReader
 from ..hyperbee.node import parse_block
 from ..hypercore import Hypercore
@@ -21,6 +21,9 @@ from .file import Kind, ProofFile
 
 _TRIES: Final = 8
 """A log that grows between two steps of a lookup is looked up again; one that never rests for a moment is given up."""
+
+_PAUSE_BLOCKS: Final = 1_000
+"""Others get a turn of the event loop after so many blocks."""
 
 
 def prove_record(core: Hypercore, seq: int, *, at_length: int | None = None) -> ProofFile:
@@ -60,9 +63,33 @@ async def prove_lookup(core: Hypercore, subject: bytes, *, timeout: float | None
     raise SnapshotNotAvailable("the log changes faster than it can be looked at")
 
 
-def prove_conflict(log: Log, other: Proof) -> ProofFile:
-    """That the key of `log` signed the tree of `other` (a proof of a whole tree) as well as the one stored here."""
+async def find_versions(
+    core: Hypercore, subject: bytes, newest: int, *, blocks: int, limit: int
+) -> list[int]:
+    """The blocks up to `newest` that are operations on `subject`, newest first: at most `limit`, looked for in at most
+    so many `blocks` that are stored here, one by one. Nothing is downloaded.
+    """
+    found: list[int] = []
+    for seq in range(min(newest, core.length - 1), max(0, newest - blocks), -1):
+        if seq % _PAUSE_BLOCKS == 0:
+            await asyncio.sleep(0)
+        block = core.block_if_local(seq)
+        if block is None or subject not in block:
+            continue
+        try:
+            if parse_block(block)[2] == subject:
+                found.append(seq)
+        except DecodingError:
+            continue
+        if len(found) == limit:
+            break
+    return found
+
+
+def prove_conflict(core: Hypercore, other: Proof) -> ProofFile:
+    """That the key of `core` signed the tree of `other` (a proof of a whole tree) as well as the one stored here."""
     assert other.upgrade is not None
+    log = core.log
     request = ProofRequest(upgrade=UpgradeRequest(0, other.upgrade.length), manifest=True)
     theirs = Proof(other.fork, upgrade=other.upgrade, manifest=None if log.compat else log.manifest)
     return ProofFile(Kind.CONFLICT, log.key, b"", (log.create_proof(request), theirs))

@@ -9,7 +9,8 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from core.peer import key_to_id
-from feedagg import decisions, listings, queries, sources, views
+from feedagg import alarms, decisions, listings, queries, sources, views
+from feedagg.alarms import Alarm
 from feedagg.decisions import Decision
 from feedagg.listings import FeedLink
 from feedagg.operators import as_shown, is_operator
@@ -35,6 +36,7 @@ class BeeView:
     live_after: str
     is_busy: bool
     feeds: list[FeedLink]
+    alarm: Alarm | None
 
 
 async def show(request: Request) -> Response:
@@ -72,6 +74,7 @@ async def show(request: Request) -> Response:
             live_after,
             is_busy,
             listings.links(author.href),
+            alarms.of(connection, key),
         )
 
     view = await here.database.read(read)

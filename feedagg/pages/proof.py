@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import json
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final
@@ -13,49 +10,34 @@ from urllib.parse import unquote_to_bytes
 from starlette.requests import Request
 from starlette.responses import Response
 
-from core.errors import BadArgument, MeadowError
-from core.peer import Finding, Kind, check_file, parse_key
-from feedagg import proofs, views
-from feedagg.aggregator import Aggregator
+from core.errors import BadArgument
+from core.peer import parse_key
+from feedagg import views
 from feedagg.marks import proof_href
-from feedagg.proofs import NoProof
+from feedagg.pages.proof_view import Shown, shown
+from feedagg.proofs import MAKERS, NoProof
 from feedagg.web import aggregator, page, problem
-
-Maker = Callable[[Aggregator, bytes, bytes], Awaitable[bytes]]
-
-FILES: Final[dict[str, tuple[Maker, str]]] = {
-    "record": (proofs.record_file, "Authentic: this is the block that the author signed"),
-    "lookup": (proofs.lookup_file, "Current: this is what the key maps to in the newest version known here"),
-}
-"""What can be asked for: how the file is made, and what it is for."""
 
 MEDIA_TYPE: Final = "application/vnd.meadow.proof"
 
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """One file on the page: `data` as base64 for the script, `found` for readers without one."""
-
-    name: str
-    title: str
-    href: str
-    size: int
-    data: str
-    found: Finding | None
-    text: str | None
-    error: str | None
+TOGETHER: Final = {
+    "record": ("record", "lookup"),
+    "history": ("history",),
+    "witness": ("witness", "witness-entry"),
+    "hidden": ("hidden",),
+    "conflict": ("conflict",),
+}
+"""What a page shows for `?about=`: files that belong together."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProofView:
-    """`bee`, `key`, `permalink` are None on the bare page, where a reader brings a file. `not_now`: why a file is
-    missing.
-    """
+    """`bee` and `key` are None on the bare page, where a reader brings a file. `not_now`: why a file is missing."""
 
     files: list[Shown]
     bee: str | None = None
     key: str | None = None
-    permalink: str | None = None
+    more: tuple[tuple[str, str], ...] = ()
     not_now: str | None = None
 
 
@@ -70,28 +52,29 @@ async def show(request: Request) -> Response:
     bee, key = asked
     here = aggregator(request)
     files, refusal = [], None
-    for name in FILES:
+    for name in TOGETHER.get(request.query_params.get("about", ""), TOGETHER["record"]):
         try:
-            files.append(_shown(name, bee, key, await FILES[name][0](here, bee, key)))
+            files.append(shown(name, bee, key, await MAKERS[name](here, bee, key)))
         except NoProof as error:
             refusal = refusal or error
     if not files and refusal is not None and refusal.status != 503:
         return problem(request, refusal.status, "Not proved here", str(refusal))
     not_now = None if refusal is None or refusal.status != 503 else str(refusal)
-    view = ProofView(files, bee.hex(), key.decode(errors="replace"), views.permalink(bee, key), not_now)
+    more = _more(bee, key) if key else ()
+    view = ProofView(files, bee.hex(), key.decode(errors="replace"), more, not_now)
     return page(request, "feedagg/proof.html", view)
 
 
 async def file(request: Request) -> Response:
     """`GET /proof/<name>?bee=&key=`: the file itself; any site's page may read it."""
     name = request.path_params["name"]
-    if name not in FILES:
-        return problem(request, 404, "No such proof", f"There are these: {', '.join(FILES)}.")
+    if name not in MAKERS:
+        return problem(request, 404, "No such proof", f"There are these: {', '.join(MAKERS)}.")
     try:
-        asked = _asked(request)
+        asked = _asked(request, needs_key=name != "conflict")
         if asked is None:
             raise BadArgument("Say which record: ?bee= and ?key=.")
-        data = await FILES[name][0](aggregator(request), *asked)
+        data = await MAKERS[name](aggregator(request), *asked)
     except BadArgument as error:
         return problem(request, 400, "No such proof", str(error))
     except NoProof as error:
@@ -109,8 +92,10 @@ def proof_response(data: bytes, name: str) -> Response:
     return Response(data, media_type=MEDIA_TYPE, headers=headers)
 
 
-def _asked(request: Request) -> tuple[bytes, bytes] | None:
+def _asked(request: Request, *, needs_key: bool | None = None) -> tuple[bytes, bytes] | None:
     """The bee and the key in the query, None when neither is there. Raises `BadArgument`."""
+    if needs_key is None:
+        needs_key = request.query_params.get("about") != "conflict"
     values: dict[str, bytes] = {}
     for part in request.url.query.split("&"):
         name, equals, value = part.partition("=")
@@ -118,45 +103,24 @@ def _asked(request: Request) -> tuple[bytes, bytes] | None:
             values[name] = unquote_to_bytes(value.replace("+", " "))
     if "bee" not in values and "key" not in values:
         return None
-    if not values.get("key"):
+    if needs_key and not values.get("key"):
         raise BadArgument("Say which record: ?bee= and ?key=.")
     try:
-        return parse_key(values.get("bee", b"").decode(errors="replace")), values["key"]
+        return parse_key(values.get("bee", b"").decode(errors="replace")), values.get("key", b"")
     except BadArgument as error:
         raise BadArgument(f"That names no bee: {error}.") from error
 
 
-def _shown(name: str, bee: bytes, key: bytes, data: bytes) -> Shown:
-    found, error = None, None
-    try:
-        found = check_file(data)
-    except (
-        MeadowError
-    ) as problem_found:  # our own store is wrong: the page says so, and the script will agree
-        error = str(problem_found)
-    title = FILES[name][1]
-    if found is not None and found.is_absent:
-        title = "Removed: the key maps to nothing in the newest version known here"
-    value = found.versions[0].value if found is not None and found.versions else None
-    text = None if value is None else _in_words(value)
-    href = proof_href(f"/proof/{name}", bee, key)
-    return Shown(name, title, href, len(data), base64.b64encode(data).decode(), found, text, error)
-
-
-def _in_words(value: bytes) -> str:
-    """What a record says, for people: its text or title; else its bytes as text."""
-    try:
-        record = json.loads(value)
-        parts = [record.get(name) for name in ("text", "title", "name")] if isinstance(record, dict) else []
-        film = record.get("film") if isinstance(record, dict) else None
-        parts.append(film.get("title") if isinstance(film, dict) else None)
-        return next(part for part in parts if isinstance(part, str) and part)
-    except (ValueError, StopIteration):
-        return value.decode(errors="replace")[:2000]
+def _more(bee: bytes, key: bytes) -> tuple[tuple[str, str], ...]:
+    """Other things to know about a record: (address, words)."""
+    here = proof_href("/proof", bee, key)
+    return (
+        (views.permalink(bee, key), "The record"),
+        (here, "Its proof"),
+        (f"{here}&about=history", "Edit history"),
+        (f"{here}&about=witness", "When did it exist?"),
+    )
 
 
 def _short(bee: bytes, key: bytes) -> str:
     return f"{bee.hex()[:8]}-{blake2b(key, digest_size=4).hexdigest()}"
-
-
-__all__ = ["Kind", "file", "proof_response", "show"]

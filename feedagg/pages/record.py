@@ -9,13 +9,17 @@ from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette.responses import Response
 
+from core.errors import MeadowError
 from core.records import value_hash
-from feedagg import listings, queries, sources, views
+from feedagg import listings, proofs, queries, sources, views
+from feedagg.aggregator import Aggregator
 from feedagg.decide import Status
 from feedagg.listings import FeedLink
 from feedagg.pages import thread
 from feedagg.pages.keys import bee_of
+from feedagg.pages.proof_view import Shown, absent, shown
 from feedagg.pages.thread import Above
+from feedagg.proofs import MAKERS
 from feedagg.queries import Item
 from feedagg.receipts import MEANINGS
 from feedagg.sources import Source
@@ -66,10 +70,13 @@ async def show_key(request: Request, bee: bytes, key: bytes) -> Response:
             return problem(request, 451, "Hidden here", sentence)
         is_refused = source is not None and source.state == sources.REFUSED
         about = urlencode({"bee": bee.hex(), "keyhex": "" if is_refused else key.hex()})
-        hidden = {"sentence": sentence, "appeal": f"/appeal?{about}", "bee": bee.hex()}
+        proof = await _proved(here, "hidden", bee, key)
+        hidden = {"sentence": sentence, "appeal": f"/appeal?{about}", "bee": bee.hex(), "file": proof}
         return page(request, "feedagg/hidden.html", hidden, status=451)
     if item is None or card is None or item.value is None:
-        return _absent(request, source, item)
+        is_provable = item is None or item.status in (Status.STALE, Status.DELETED)
+        file = await _proved(here, "lookup", bee, key) if source is not None and is_provable else None
+        return _absent(request, source, item, file if file and file.found and file.found.is_absent else None)
     view = RecordView(
         card=card,
         bee=bee.hex(),
@@ -85,7 +92,20 @@ async def show_key(request: Request, bee: bytes, key: bytes) -> Response:
     return page(request, "feedagg/record.html", view)
 
 
-def _absent(request: Request, source: Source | None, item: Item | None) -> Response:
+async def _proved(here: Aggregator, name: str, bee: bytes, key: bytes) -> Shown | None:
+    """The proof of this name, if it can be made of what is stored here; no page waits for the network."""
+    try:
+        made = (
+            proofs.lookup_file(here, bee, key, seconds=0)
+            if name == "lookup"
+            else MAKERS[name](here, bee, key)
+        )
+        return shown(name, bee, key, await made)
+    except MeadowError:
+        return None
+
+
+def _absent(request: Request, source: Source | None, item: Item | None, file: Shown | None) -> Response:
     if source is None:
         sentence = (
             "This bee is not followed here. If you have its key and know a peer that holds it, submit it."
@@ -96,13 +116,13 @@ def _absent(request: Request, source: Source | None, item: Item | None) -> Respo
             sentence = "This bee has no record of this name, as far as it was read: to its first operation."
         else:
             sentence = "This record was not met yet. The bee is still being read; look again in a while."
-        return problem(request, 404, "No such record", sentence)
+        return absent(request, 404, "No such record", sentence, file)
     if item.status == Status.DELETED:
         sentence = (
             "Its author removed this record, and this aggregator has dropped its copy. Whoever kept the old "
             "block can still prove that it existed."
         )
-        return problem(request, 410, "Removed by its author", sentence)
+        return absent(request, 410, "Removed by its author", sentence, file)
     if item.status == Status.SKIPPED:
         why = MEANINGS.get(item.reason or "", "It is not a record that this program can show.")
         return problem(request, 404, "Not a record we can show", f"The bee has an entry of this name. {why}")

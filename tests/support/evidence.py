@@ -59,7 +59,7 @@ async def conflict() -> ProofFile:
             await bee.put(b"post/2", b"different %d" % n)
         await bees[1].put(b"post/3", b"one more")
         request = ProofRequest(upgrade=UpgradeRequest(0, 3), manifest=True)
-        return prove_conflict(bees[0].core.log, bees[1].core.log.create_proof(request))
+        return prove_conflict(bees[0].core, bees[1].core.log.create_proof(request))
     finally:
         await first.close()
         await second.close()

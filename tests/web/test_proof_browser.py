@@ -11,7 +11,7 @@ import pytest
 
 from core.peer import check_file, encode_file
 from core.records import format_date
-from feedagg import sources
+from feedagg import moderation, sources
 from feedagg.aggregator import Aggregator
 from feedagg.ingest import now_ms
 from feedagg.marks import proof_href
@@ -123,6 +123,39 @@ def spoiled_files(data: bytes) -> Any:
         changed = bytearray(data)
         changed[at] ^= 4
         yield bytes(changed)
+
+
+async def test_absence_hiding_history_and_witness(chromium: Any, followed: Any) -> None:
+    """Each page with its proof, checked by the script that came with it."""
+    running, url, bee = followed
+    key = bee.core.key
+    site_of = f"{url}/bee/{key.hex()}"
+    hidden, edited, gone = f"post/{5:016x}", f"post/{6:016x}", f"post/{7:016x}"
+    await running.publisher.caught_up()
+    entry = await bee.get(edited)
+    await bee.put(edited, {**entry.value, "text": "Mended.", "updatedAt": format_date(now_ms())})
+    await bee.delete(gone)
+    await running.database.write(moderation.hide, key, hidden.encode(), "It is an advert.", now_ms())
+    async with asyncio.timeout(30):
+        while (
+            source := await running.database.read(sources.get, key)
+        ) is None or source.cursor != bee.core.length:
+            await asyncio.sleep(0.05)
+    await running.publisher.caught_up()
+    async with open_page(chromium) as page:
+        await page.goto(f"{site_of}/{gone}")
+        await page.locator("#proof-lookup .notice-ok", has_text="maps to nothing").wait_for()
+        await page.goto(f"{site_of}/{hidden}")
+        await page.locator("#proof-hidden .notice-ok").wait_for()
+        assert "It is an advert." in await page.locator("#proof-hidden blockquote").inner_text()
+        await page.goto(url + proof_href("/proof", key, edited.encode()) + "&about=history")
+        await page.locator("#proof-history .notice-ok", has_text="2 versions").wait_for()
+        assert await page.locator("#proof-history blockquote").all_inner_texts() == [
+            "Mended.",
+            "<b>Note</b> number 6.",
+        ]
+        await page.goto(url + proof_href("/proof", key, KEY) + "&about=witness")
+        await page.locator("#proof-together .notice-ok", has_text="Both fit together").wait_for()
 
 
 async def test_the_page_fits_a_phone(chromium: Any, followed: Any) -> None:

@@ -39,7 +39,7 @@ function words (value) {
   const raw = text(value)
   try {
     const record = JSON.parse(raw)
-    for (const said of [record.text, record.title, record.name, record.film && record.film.title]) {
+    for (const said of [record.text, record.title, record.name, record.reason, record.film && record.film.title]) {
       if (typeof said === 'string' && said) return said
     }
   } catch { /* not JSON: shown as it is */ }
@@ -72,12 +72,34 @@ function show (found) {
   return parts
 }
 
-export function verdict (bytes) {
+// Fills `box` with what the file shows, and returns it; null when it shows nothing.
+function check (box, bytes) {
   try {
-    return show(checkFile(bytes))
+    const found = checkFile(bytes)
+    box.replaceChildren(...show(found))
+    return found
   } catch (error) {
-    return [notice('bad', `This proves nothing: ${error.message || error}.`)]
+    box.replaceChildren(notice('bad', `This proves nothing: ${error.message || error}.`))
+    return null
   }
+}
+
+// A record in an earlier tree, and a log's entry that named the hash of that tree: then the block existed by then.
+function witnessed (findings) {
+  for (const entry of findings) {
+    if (entry.kind !== LOOKUP || !entry.versions.length || !text(entry.subject).startsWith('read/')) continue
+    let said
+    try { said = JSON.parse(text(entry.versions[0].value)) } catch { continue }
+    const bee = text(entry.subject).split('/')[1]
+    for (const record of findings) {
+      if (record === entry || hex(record.key) !== bee) continue
+      if (said.tree === hex(record.atHash) && said.length === record.atLength && said.fork === record.fork) {
+        const when = new Date(said.at).toLocaleString()
+        return notice('ok', `Both fit together: the log ${hex(entry.key).slice(0, 8)}… named the hash of a tree with this block in it on ${when}. So the block existed by then, if that log’s owner told the time truly when it was written.`)
+      }
+    }
+  }
+  return null
 }
 
 function decode (base64) {
@@ -85,30 +107,38 @@ function decode (base64) {
   return Uint8Array.from(raw, (character) => character.charCodeAt(0))
 }
 
-for (const box of document.querySelectorAll('[data-proof]')) box.replaceChildren(...verdict(decode(box.dataset.proof)))
+const brought = []
+for (const box of document.querySelectorAll('[data-proof]')) brought.push(check(box, decode(box.dataset.proof)))
+const together = document.getElementById('proof-together')
+const fit = witnessed(brought.filter(Boolean))
+if (together && fit) together.append(fit)
 
 const drop = document.getElementById('proof-drop')
 const input = document.getElementById('proof-file')
 const place = document.getElementById('proof-found')
 
-async function check (files) {
+async function checkAll (files) {
   place.replaceChildren()
+  const findings = []
   for (const file of files) {
-    const box = element('section', 'proof')
-    box.append(element('h3', '', file.name))
+    const section = element('section', 'proof')
+    const box = element('div')
+    section.append(element('h3', '', file.name), box)
+    place.append(section)
     if (file.size > 16 * 1024 * 1024) box.append(notice('bad', 'This proves nothing: a proof file has at most 16 MiB.'))
-    else box.append(...verdict(new Uint8Array(await file.arrayBuffer())))
-    place.append(box)
+    else findings.push(check(box, new Uint8Array(await file.arrayBuffer())))
   }
+  const fits = witnessed(findings.filter(Boolean))
+  if (fits) place.prepend(fits)
 }
 
 if (drop) {
-  input.addEventListener('change', () => check(input.files))
+  input.addEventListener('change', () => checkAll(input.files))
   drop.addEventListener('dragover', (event) => { event.preventDefault(); drop.classList.add('proof-over') })
   drop.addEventListener('dragleave', () => drop.classList.remove('proof-over'))
   drop.addEventListener('drop', (event) => {
     event.preventDefault()
     drop.classList.remove('proof-over')
-    check(event.dataTransfer.files)
+    checkAll(event.dataTransfer.files)
   })
 }
