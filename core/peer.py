@@ -43,12 +43,14 @@ from .net.meeting import connection_over
 from .net.process import settle_garbage_collector
 from .net.tcp import TcpCarrier, dial, listen
 from .net.testnet import Testnet
+from .swarm.beam import Beam
 from .swarm.driver import Joined
 from .swarm.network import Network
 from .swarm.status import ConnectionStatus, NetworkStatus, PeerError, SharedStatus, TopicStatus
 
 __all__ = [
     "PUBLIC_BOOTSTRAP",
+    "Beam",
     "Connection",
     "ConnectionStatus",
     "Finding",

@@ -54,7 +54,7 @@ class Network:
         `BadArgument` for addresses that are none, `OSError` without sockets.
         """
         given = tuple(bootstrap)
-        stays_here = _is_local(given)
+        stays_here = is_local(given)
         dht = await HyperDht.open(
             key_pair=key_pair,
             host=LOOPBACK if stays_here else ANYWHERE,
@@ -157,7 +157,7 @@ def _topic_status(topic: Topic, now: float) -> TopicStatus:
     )
 
 
-def _is_local(bootstrap: tuple[str, ...]) -> bool:
+def is_local(bootstrap: tuple[str, ...]) -> bool:
     """Whether every bootstrap node is on this machine. Raises `BadArgument`."""
     if not bootstrap:
         raise BadArgument("a network needs at least one bootstrap node, host:port")

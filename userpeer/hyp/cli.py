@@ -257,6 +257,63 @@ def import_2021(obj: Context, directory: Path, everybody: bool) -> None:
         sys.exit(FAILED)
 
 
+@cli.command()
+@click.argument("phrase", nargs=-1)
+@click.option("--listen", "listens", is_flag=True, help="Wait for the other side under a PHRASE of your own.")
+@click.option(
+    "--bootstrap",
+    metavar="HOST:PORT,...",
+    help="Nodes of the DHT; by default the daemon's, or the public ones.",
+)
+@click.pass_obj
+def beam(obj: Context, phrase: tuple[str, ...], listens: bool, bootstrap: str | None) -> None:
+    """Send standard input to another machine, and print what it sends, by a phrase alone.
+
+    Without PHRASE it makes one up and waits; type that on the other machine: hyp beam WORD WORD WORD WORD. Whoever
+    knows the phrase can take the other end, so say it to one person only. It needs no daemon.
+    """
+    import asyncio
+
+    from .beam import beam as run
+    from .phrase import BITS_OF_A_WORD, checked_phrase, new_phrase
+
+    try:
+        words = checked_phrase(" ".join(phrase)) if phrase else new_phrase()
+    except MeadowError as error:
+        raise click.UsageError(str(error)) from None
+    if listens and not phrase:
+        raise click.UsageError("--listen waits under a phrase of yours: name it, or leave --listen out.")
+    if not phrase:
+        bits = BITS_OF_A_WORD * len(words.split())
+        remark(
+            obj,
+            f"The phrase ({bits} bits, for one use) is:\n\n  {words}\n\nOn the other machine: hyp beam {words}",
+        )
+    nodes = (
+        tuple(filter(None, map(str.strip, bootstrap.split(",")))) if bootstrap else _nodes_of_the_daemon(obj)
+    )
+    try:
+        asyncio.run(
+            run(words, listens=listens or not phrase, bootstrap=nodes, say=lambda text: remark(obj, text))
+        )
+    except (MeadowError, OSError) as error:
+        if isinstance(error, BrokenPipeError) and not isinstance(error, MeadowError):
+            raise
+        fail(obj, error)
+
+
+def _nodes_of_the_daemon(obj: Context) -> tuple[str, ...]:
+    """Where the running daemon begins; without one, or when it uses no DHT, the public nodes."""
+    from core.peer import PUBLIC_BOOTSTRAP
+
+    from .spawn import status
+
+    try:
+        return tuple(status(obj.settings)["bootstrap"] or PUBLIC_BOOTSTRAP)
+    except (MeadowError, OSError):
+        return PUBLIC_BOOTSTRAP
+
+
 def short(item: dict[str, Any]) -> str:
     """A bee in a few letters."""
     return item["name"] or f"{item['key'][:6]}..{item['key'][-2:]}"
