@@ -221,6 +221,7 @@ class DiaryView(View):
     month: Month
     earlier: str
     later: str
+    before: str | None
     loose: list[Shown]
 
 

@@ -6,13 +6,14 @@ import calendar
 from collections import Counter
 from dataclasses import dataclass
 from datetime import date
+from typing import Any, Final
 
 from core.records import Watch
 
 from .shelf import Shelf
 from .shown import COLUMNS, Shown, plain, shown_from
 
-UNDATED = "undated"
+PAGE: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +27,16 @@ class Day:
 
 @dataclass(frozen=True, slots=True)
 class Month:
-    """One month: its weeks (Monday first), and its entries, the latest first."""
+    """One month: its weeks (Monday first), and a page of its entries, the latest first. `older`: the `before` of the
+    next page, or None.
+    """
 
     year: int
     month: int
     name: str
     weeks: tuple[tuple[Day, ...], ...]
     entries: tuple[Shown, ...]
+    older: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,9 @@ class Diary:
 
     def years(self) -> list[tuple[int, int]]:
         """The years with dated entries and how many each has, the latest first."""
+        return self._shelf.remember(self._bee, "years", self._count_years)
+
+    def _count_years(self) -> list[tuple[int, int]]:
         rows = self._shelf.db.execute(
             "SELECT substr(r.watched_on, 1, 4) AS year, count(*) FROM records r JOIN bees b ON b.id = r.bee "
             "WHERE b.key = ? AND r.watched_on IS NOT NULL AND r.kind = 'movie' GROUP BY year ORDER BY year DESC",
@@ -73,16 +80,22 @@ class Diary:
     def latest(self) -> tuple[int, int] | None:
         """The last month with an entry, as (year, month)."""
         found = self._shelf.db.execute(
-            "SELECT max(r.watched_on) FROM records r JOIN bees b ON b.id = r.bee "
-            "WHERE b.key = ? AND r.kind = 'movie' AND length(r.watched_on) >= 7",
+            "SELECT r.watched_on FROM records r JOIN bees b ON b.id = r.bee WHERE b.key = ? AND r.kind = 'movie' "
+            "AND r.watched_on IS NOT NULL AND length(r.watched_on) >= 7 ORDER BY r.watched_on DESC LIMIT 1",
             (self._bee,),
-        ).fetchone()[0]
-        return (int(found[:4]), int(found[5:7])) if found else None
+        ).fetchone()
+        return None if found is None else (int(found[0][:4]), int(found[0][5:7]))
 
-    def month(self, year: int, month: int) -> Month:
-        """The entries of one month and its calendar."""
-        entries = self._entries(f"{year:04d}-{month:02d}")
-        films = Counter(item.record.watched_on for item in entries if isinstance(item.record, Watch))
+    def month(self, year: int, month: int, *, before: str | None = None) -> Month:
+        """A page of the entries of one month, and its calendar."""
+        prefix = f"{year:04d}-{month:02d}"
+        films: dict[str, int] = dict(
+            self._shelf.db.execute(
+                "SELECT r.watched_on, count(*) FROM records r JOIN bees b ON b.id = r.bee WHERE b.key = ? "
+                "AND r.kind = 'movie' AND r.watched_on >= ? AND r.watched_on < ? GROUP BY r.watched_on",
+                (self._bee, prefix, prefix + "~"),
+            ).fetchall()
+        )
         weeks = tuple(
             tuple(
                 Day(day, _iso(year, month, day), films.get(_iso(year, month, day), 0))
@@ -92,16 +105,28 @@ class Diary:
             )
             for week in calendar.Calendar().monthdayscalendar(year, month)
         )
-        return Month(year, month, calendar.month_name[month], weeks, tuple(entries))
+        day, _, id = (before or "").partition(".")
+        is_later = day.startswith(prefix) and id.isascii() and id.isdigit() and len(id) < 19
+        after = (day, int(id)) if is_later else (prefix + "~", 0)
+        found = self._rows(
+            "r.watched_on >= ? AND (r.watched_on, r.id) < (?, ?) ORDER BY r.watched_on DESC, r.id DESC LIMIT ?",
+            [prefix, *after, PAGE + 1],
+        )
+        last = found[PAGE - 1] if len(found) > PAGE else None
+        older = f"{last.record.watched_on}.{last.id}" if last and isinstance(last.record, Watch) else None
+        return Month(year, month, calendar.month_name[month], weeks, tuple(found[:PAGE]), older)
 
     def loose(self, year: int | None) -> list[Shown]:
         """Entries dated with the year alone, or (None) with nothing."""
         if year is None:
-            return self._rows("r.watched_on IS NULL ORDER BY r.at DESC, r.id DESC LIMIT 500", [])
-        return self._rows("r.watched_on = ? ORDER BY r.at DESC, r.id DESC LIMIT 500", [f"{year:04d}"])
+            return self._rows("r.watched_on IS NULL ORDER BY r.id DESC LIMIT 200", [])
+        return self._rows("r.watched_on = ? ORDER BY r.id DESC LIMIT 200", [f"{year:04d}"])
 
     def year(self, year: int) -> Year:
         """A year in review."""
+        return self._shelf.remember(self._bee, f"year {year}", lambda: self._review(year))
+
+    def _review(self, year: int) -> Year:
         entries = self._entries(f"{year:04d}")
         watches = [item.record for item in entries if isinstance(item.record, Watch)]
         months, weekdays, ratings = [0] * 12, [0] * 7, [0] * 10
@@ -145,7 +170,7 @@ class Diary:
             [prefix, prefix + "~"],
         )
 
-    def _rows(self, condition: str, arguments: list[str]) -> list[Shown]:
+    def _rows(self, condition: str, arguments: list[Any]) -> list[Shown]:
         statement = (
             f"SELECT {COLUMNS} FROM records r JOIN bees b ON b.id = r.bee "  # noqa: S608
             f"WHERE b.key = ? AND r.kind = 'movie' AND {condition}"

@@ -1,4 +1,6 @@
-"""What pages ask the shelf. Lists are keysets over (at, id): a page begins after a record, never after a count."""
+"""What pages ask the shelf. Lists are keysets over a record's number: a page begins after a record, never after a
+count.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ from .shown import COLUMNS, Shown, shown_from
 
 PAGE = 30
 MAX_THREAD = 300
-_CURSOR = re.compile(r"(\d{1,16})\.(\d{1,16})\Z")
+_CURSOR = re.compile(r"[0-9]{1,18}\Z")
 _WORD = re.compile(r"[^\W_]+", re.UNICODE)
 
 KINDS = ("post", "movie")
@@ -60,9 +62,12 @@ class Library:
         self, bee: str, *, kind: str | None = None, before: str | None = None, limit: int = PAGE
     ) -> Page:
         """Posts and films of one bee, also those that were imported."""
-        kinds = (kind,) if kind in KINDS else KINDS
-        where = [f"b.key = ? AND r.kind IN ({', '.join('?' * len(kinds))})"]
-        return self._page(where, [bee, *kinds], before, limit)
+        known = self.shelf.bee(bee)
+        if known is None:
+            return Page((), None)
+        if kind in KINDS:
+            return self._page(["r.bee = ? AND r.kind = ?"], [known.id, kind], before, limit)
+        return self._page(["r.bee = ? AND r.kind IN ('post', 'movie')"], [known.id], before, limit)
 
     def of_film(self, ref: str, *, before: str | None = None, limit: int = PAGE) -> Page:
         """Everyone's diary entries of one film, by `film_ref`."""
@@ -74,10 +79,22 @@ class Library:
         if not tokens:
             return Page((), None)
         match = " ".join(f'"{token}"*' for token in tokens)
-        where = [
-            "r.id IN (SELECT rowid FROM search WHERE search MATCH ?) AND r.kind IN ('post', 'movie', 'profile')"
-        ]
-        return self._page(where, [match], before, limit)
+        cursor = int(before) if before and _CURSOR.match(before) else None
+        # The index gives its matches in the order of numbers, so it stops after a page.
+        ids = self.shelf.db.execute(
+            "SELECT rowid FROM search WHERE search MATCH ? AND rowid < ? ORDER BY rowid DESC LIMIT ?",
+            (match, 2**62 if cursor is None else cursor, limit + 1),
+        ).fetchall()
+        rows = (
+            self._rows(
+                f"WHERE r.id IN ({', '.join('?' * min(len(ids), limit))}) AND r.kind IN ('post', 'movie', 'profile') "
+                "ORDER BY r.id DESC",
+                [id for (id,) in ids[:limit]],
+            )
+            if ids
+            else []
+        )
+        return Page(tuple(rows), str(ids[limit - 1][0]) if len(ids) > limit else None)
 
     def get(self, bee: str, key: str) -> Shown | None:
         """One record as it is here now."""
@@ -109,7 +126,7 @@ class Library:
         seen = {place}
         while waiting and len(found) < MAX_THREAD:
             answers = self._rows(
-                "WHERE r.subject = ? AND r.kind = 'post' ORDER BY r.at, r.id LIMIT ?",
+                "WHERE r.subject = ? AND r.kind = 'post' ORDER BY r.id LIMIT ?",
                 [waiting.pop(), MAX_THREAD - len(found)],
             )
             for answer in answers:
@@ -117,22 +134,20 @@ class Library:
                     seen.add(answer.place)
                     found.append(answer)
             waiting.extend(answer.place for answer in reversed(answers))
-        return sorted(found, key=lambda item: (item.at, item.id))
+        return sorted(found, key=lambda item: item.id)
 
     def followed(self) -> list[str]:
         """The keys of the bees that `me` follows, the latest first."""
         rows = self.shelf.db.execute(
-            "SELECT r.key FROM records r JOIN bees b ON b.id = r.bee WHERE b.key = ? AND r.kind = 'follow' "
-            "ORDER BY r.at DESC, r.id DESC",
+            "SELECT key FROM records WHERE bee = (SELECT id FROM bees WHERE key = ?) AND kind = 'follow' "
+            "ORDER BY id DESC",
             (self.me,),
         )
         return [row[0].partition("/")[2] for row in rows]
 
     def own(self, kind: str, *, prefix: str = "", limit: int = 1000) -> list[Shown]:
         """Records of one kind in the bee of `me`, those whose key begins with `prefix`, the latest first."""
-        rest = (
-            "WHERE b.key = ? AND r.kind = ? AND substr(r.key, 1, ?) = ? ORDER BY r.at DESC, r.id DESC LIMIT ?"
-        )
+        rest = "WHERE b.key = ? AND r.kind = ? AND substr(r.key, 1, ?) = ? ORDER BY r.id DESC LIMIT ?"
         return self._rows(rest, [self.me, kind, len(prefix), prefix, limit])
 
     def list_sizes(self) -> dict[str, int]:
@@ -147,11 +162,10 @@ class Library:
     # --- inside ---------------------------------------------------------------------------------------
 
     def _page(self, where: list[str], arguments: list[Any], before: str | None, limit: int) -> Page:
-        cursor = _CURSOR.match(before) if before else None
-        if cursor is not None:
-            where = [*where, "(r.at, r.id) < (?, ?)"]
-            arguments = [*arguments, int(cursor[1]), int(cursor[2])]
-        rest = f"WHERE {' AND '.join(where)} ORDER BY r.at DESC, r.id DESC LIMIT ?"
+        if before and _CURSOR.match(before):
+            where = [*where, "r.id < ?"]
+            arguments = [*arguments, int(before)]
+        rest = f"WHERE {' AND '.join(where)} ORDER BY r.id DESC LIMIT ?"
         rows = self._rows(rest, [*arguments, limit + 1])
         items = tuple(rows[:limit])
         return Page(items, items[-1].cursor if len(rows) > limit else None)

@@ -50,7 +50,7 @@ class Shown:
     @property
     def cursor(self) -> str:
         """Where a page that begins after this one begins."""
-        return f"{self.at}.{self.id}"
+        return str(self.id)
 
 
 def shown_from(shelf: Shelf, rows: list[Any], me: str) -> list[Shown]:

@@ -36,10 +36,11 @@ async def diary(request: Request) -> Response:
         bee=bee,
         who=who,
         years=years,
-        month=book.month(year, month),
+        month=book.month(year, month, before=request.query_params.get("before")),
+        before=request.query_params.get("before"),
         earlier=_month(year, month - 1),
         later=_month(year, month + 1),
-        loose=book.loose(year),
+        loose=book.loose(year) if "before" not in request.query_params else [],
     )
     return page(request, "diary.html", view)
 

@@ -88,7 +88,7 @@ async def older(request: Request) -> Response:
 
 async def _following_view(request: Request, form: Form | None = None) -> FollowingView:
     service = service_of(request)
-    people = [_person(service, key) for key in service.followed()]
+    people = [_person(service, key, is_followed=True) for key in service.followed()]
     said = _SAID.get(request.query_params.get("did", ""))
     return FollowingView(
         **await frame(request, Notice(said) if said else None), people=people, form=form or Form()
@@ -111,7 +111,7 @@ async def _person_view(request: Request) -> PersonView:
     said = _SAID.get(request.query_params.get("did", ""))
     return PersonView(
         **await frame(request, Notice(said) if said else None),
-        person=_person(service, key),
+        person=_person(service, key, is_followed=key in service.followed()),
         page=found,
         kind=kind,
         before=before,
@@ -120,11 +120,11 @@ async def _person_view(request: Request) -> PersonView:
     )
 
 
-def _person(service: PeerService, key: str) -> Person:
+def _person(service: PeerService, key: str, *, is_followed: bool) -> Person:
     followed = service.follows.follow(key)
     return Person(
         followed.known,
-        key in service.followed(),
+        is_followed,
         followed.is_connected,
         followed.is_reading,
         followed.has_older,
