@@ -146,7 +146,9 @@ def main() -> None:
         print(f"{own:,} own records, {bees} followed bees of {THEIRS} records")
         for name, value, limit, unit, used in measure(Path(place), key):
             reached = "" if value <= limit else ": not reached"
-            print(f"  {name:<28} {value:8.2f} {unit:<3} (aim {limit:g}{reached}; processor {used:.2f} {unit})")
+            print(
+                f"  {name:<28} {value:8.2f} {unit:<3} (aim {limit:g}{reached}; processor {used:.2f} {unit})"
+            )
 
 
 if __name__ == "__main__":
