@@ -17,5 +17,28 @@ key-value store whose writes become durable together, once a turn), `errors` and
 Where a newcomer trips: replication stands *before* the log in the river but imports it, because it fills it; the log
 asks for blocks through `hypercore/demand.py` and never knows who answers.
 
-Applications use `core.peer`, `core.hyperbee`, `core.records` and `core.errors`, and nothing else of `core`.
+Applications use `core.peer`, `core.hyperbee`, `core.records` and `core.errors`, and nothing else of `core`. Programs of
+others begin with four names: `from core import Corestore, Hyperbee, Hypercore, Peer`.
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .corestore import Corestore
+    from .hyperbee import Hyperbee
+    from .hypercore import Hypercore
+    from .peer import Peer
+
+__all__ = ["Corestore", "Hyperbee", "Hypercore", "Peer"]
+
+_HOMES = {"Corestore": ".corestore", "Hyperbee": ".hyperbee", "Hypercore": ".hypercore", "Peer": ".peer"}
+
+
+def __getattr__(name: str) -> Any:
+    """Imported when it is asked for: a command that needs one room does not load the others."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name], __name__), name)

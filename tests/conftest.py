@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 from hypothesis import settings
 
-from tests.support.node import NodePeer, why_node_is_missing
+from tests.support.node import NodePeer, steps, why_node_is_missing
 
 # A shared machine may stop for a second at any time: how long an example takes proves nothing here.
 settings.register_profile("meadow", deadline=None)
@@ -52,3 +52,13 @@ async def start_node() -> AsyncIterator[Callable[..., Awaitable[NodePeer]]]:
     yield start
     for peer in peers:
         await peer.close()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How much of this run was done with the official packages: passed cases, and how often Node was handed a step."""
+    if steps.taken:
+        passed = terminalreporter.stats.get("passed", [])
+        cases = sum(1 for report in passed if "interop" in report.keywords)
+        terminalreporter.write_line(
+            f"{cases} interop cases passed, in which Node was handed {steps.taken:,} steps"
+        )

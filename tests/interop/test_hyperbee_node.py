@@ -138,19 +138,26 @@ async def test_random_sequences_give_the_same_log(node_peer: NodePeer, tmp_path:
     await peer.close()
 
 
+@pytest.mark.parametrize("kind", ["plain", "encrypted", "compat"])
 @pytest.mark.parametrize("python_listens", [True, False])
 async def test_one_bee_edited_by_both_in_turn(
-    node_peer: NodePeer, tmp_path: Path, python_listens: bool
+    node_peer: NodePeer, tmp_path: Path, python_listens: bool, kind: str
 ) -> None:
     """Both hold the key pair. Each turn one writes, and the other reads what came before it writes itself."""
     chance = random.Random(7)
     seed = bytes(range(32))
+    pair = key_pair(seed)
+    secret = bytes([4]) * 32 if kind == "encrypted" else None
+    options = {"encryptionKey": secret.hex()} if secret else {}
+    if kind == "compat":
+        options["key"] = pair.public_key.hex()
     await node_peer("store.open", dir=str(tmp_path))
-    theirs = await node_peer("core.open", **{"as": "bee", "seed": seed.hex()})
+    theirs = await node_peer("core.open", **{"as": "bee", "seed": seed.hex()}, **options)
     await node_peer("bee.open", core="bee")
     peer = await Peer.open(None)
-    core = peer.store.get(key_pair=key_pair(seed))
+    core = peer.store.get(key_pair=pair, compat=kind == "compat", encryption_key=secret)
     assert core.key.hex() == theirs["key"]
+    assert core.log.compat == (kind == "compat")
     ours = Hyperbee(core, key_encoding="utf-8", value_encoding="json")
     if python_listens:
         host, port = await peer.listen()

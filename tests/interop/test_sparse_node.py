@@ -16,6 +16,8 @@ from tests.support.node import NodePeer
 pytestmark = [pytest.mark.anyio, pytest.mark.interop]
 
 RECORDS = 100_000
+MOST_BY_RANGE, MOST_BY_TAIL = 86, 24
+"""What the reference reader was once measured to need for the same two calls: the most that ours may take."""
 
 FILL = """
   const batch = state.bees.get('movies').batch()
@@ -77,7 +79,7 @@ async def test_newest_records_and_operations_cost_no_more_blocks_than_the_refere
     await bee.update(wait=True)
     entries = [entry async for entry in bee.range(reverse=True, limit=50)]
     assert [entry.key for entry in entries] == [f"movie/{RECORDS - 1 - i:08d}" for i in range(50)]
-    assert 50 <= received(bee) <= by_range
+    assert 50 <= received(bee) <= min(by_range, MOST_BY_RANGE)
     await peer.close()
 
     peer = await Peer.open(None)
@@ -86,7 +88,7 @@ async def test_newest_records_and_operations_cost_no_more_blocks_than_the_refere
     await bee.update(wait=True)
     operations = [operation async for operation in bee.history(reverse=True, limit=20)]
     assert [operation.seq for operation in operations] == [RECORDS - i for i in range(20)]
-    assert 20 <= received(bee) <= by_tail
+    assert 20 <= received(bee) <= min(by_tail, MOST_BY_TAIL)
     await peer.close()
 
 

@@ -13,6 +13,7 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -29,6 +30,16 @@ def why_node_is_missing() -> str | None:
     if not (NODE_DIRECTORY / "node_modules" / "hypercore").is_dir():
         return "the official packages are not installed: run `make node-packages`"
     return None
+
+
+@dataclass
+class Steps:
+    """How often a test handed over to a Node process and waited for what it did; conftest.py prints it at the end."""
+
+    taken: int = 0
+
+
+steps = Steps()
 
 
 class NodeError(Exception):
@@ -71,6 +82,7 @@ class NodePeer:
         return self._process.pid
 
     async def __call__(self, verb: str, **arguments: Any) -> Any:
+        steps.taken += 1
         number = next(self._ids)
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting[number] = answer
