@@ -37,6 +37,7 @@ class Read(NamedTuple):
 
     length: int
     cursor: int
+    tail: int
     connected: bool
     last_contact: int | None
 
@@ -59,7 +60,9 @@ class Mark:
 def mark(bee: bytes, key: bytes, seq: int, read: Read | None, now: int) -> Mark:
     """The mark of the record that block `seq` of a bee wrote."""
     href = proof_href("/proof", bee, key)
-    if read is None or seq >= read.length:
+    if (
+        read is None or not read.tail <= seq < read.cursor
+    ):  # [tail, cursor) was read from the bee, and verified
         return Mark(Level.INDEXED, seq, 0, None, href)
     checked_at = now if read.connected else read.last_contact
     if read.cursor < read.length or checked_at is None:
@@ -69,7 +72,7 @@ def mark(bee: bytes, key: bytes, seq: int, read: Read | None, now: int) -> Mark:
 
 def readings(connection: Connection, bees: Iterable[bytes]) -> dict[bytes, Read]:
     """How far each of these bees is read; those that are no sources are left out."""
-    columns = (sources.c.bee, sources.c.length, sources.c.cursor, sources.c.connected, sources.c.last_contact)
+    columns = [sources.c[name] for name in ("bee", *Read._fields)]
     found = connection.execute(select(*columns).where(sources.c.bee.in_(set(bees))))
     return {bytes(bee): Read(*rest) for bee, *rest in found}
 

@@ -102,7 +102,12 @@ class Publisher:
         """Publish one batch of each kind; whether there was anything."""
         decided = await self._publish_decisions()
         read = await self._publish_readings()
-        return await self._publish_feed() or decided or read
+        fed = await self._publish_feed()
+        for name, bee, written in ((LOG, self.log, decided or read), (FEED, self.feed, fed)):
+            if written:
+                length = bee.core.length
+                await self._database.write(transparency.note_head, name, length, bee.core.tree_hash(length))
+        return decided or read or fed
 
     async def _publish_decisions(self) -> bool:
         found = await self._database.read(decisions.untold, AT_ONCE)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, case, delete, or_, select, update
+from sqlalchemy import Connection, and_, case, delete, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from feedagg.decide import Position, Row, Status
@@ -141,7 +141,11 @@ def _upsert_statement(dialect: str) -> Any:
     return statement.on_conflict_do_update(
         index_elements=[records.c.bee, records.c.key],
         set_={name: new[name] for name in _REPLACED} | {"sort_at": sort_at},
-        where=new.seq > records.c.seq,
+        # The same block with another value: what an import said of it was not what the author signed.
+        where=or_(
+            new.seq > records.c.seq,
+            and_(new.seq == records.c.seq, new.value.is_distinct_from(records.c.value)),
+        ),
     )
 
 

@@ -240,6 +240,10 @@ own_bees = Table(  # which store publishes for this database: the first that did
     metadata,
     Column("name", String(16), primary_key=True),  # 'log' or 'feed'
     Column("bee", LargeBinary(32), nullable=False),
+    Column(
+        "length", BigInteger, nullable=False, default=0, server_default="0"
+    ),  # its head, when last written
+    Column("tree", LargeBinary(32)),  # the hash of its tree of that length
 )
 
 alarms = Table(  # keys that signed two trees of one length, with the evidence

@@ -122,7 +122,12 @@ def claim(connection: Connection, name: str, key: bytes) -> bytes:
 
 def published(connection: Connection) -> dict[str, bytes]:
     """The keys of the bees that publish for this database, by name."""
-    return {name: bytes(bee) for name, bee in connection.execute(select(own_bees))}
+    return {name: bytes(bee) for name, bee in connection.execute(select(own_bees.c.name, own_bees.c.bee))}
+
+
+def note_head(connection: Connection, name: str, length: int, tree: bytes) -> None:
+    """Remember how long one of the bees is, and the hash of its tree of that length."""
+    connection.execute(own_bees.update().where(own_bees.c.name == name).values(length=length, tree=tree))
 
 
 async def witness(log: Hyperbee, bee: bytes, seq: int, fork: int) -> dict[str, Any] | None:

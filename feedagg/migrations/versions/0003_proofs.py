@@ -70,6 +70,8 @@ def upgrade() -> None:
         "own_bees",
         sa.Column("name", sa.String(16), primary_key=True),
         sa.Column("bee", sa.LargeBinary(32), nullable=False),
+        sa.Column("length", sa.BigInteger, nullable=False, server_default="0"),
+        sa.Column("tree", sa.LargeBinary(32)),
     )
     op.create_table(
         "alarms",
