@@ -44,8 +44,16 @@ FEW: Final = 8_000
 WALKED: Final = 10_000
 """Records of the feed that one page asks about at most; a page that is not full by then says where to go on."""
 
-LOOKED_AT: Final = 500
-"""Records that one page looks through for a phrase."""
+MANY: Final = 50_000
+"""A beginning stands for many words, which may not be asked of one record after another: so many records that hold
+one of them, the last to arrive, are sorted at most.
+"""
+
+LOOKED_AT: Final = 200
+"""Records that one page looks through for a phrase, ..."""
+
+AT_ONCE: Final = 100
+"""... so many at once."""
 
 NAMESAKES: Final = 20
 
@@ -125,11 +133,16 @@ class _Search:
         self._match = _matches(connection, terms, query.without)
         self._expression = fts_expression(terms, query.without)
         self._few: list[int] | None = None
+        has_beginning = any(term.is_prefix for group in [*terms, query.without] for term in group)
         if self._is_sqlite:
-            asked = text("SELECT rowid FROM words WHERE words MATCH :match LIMIT :few")
-            asked = asked.bindparams(match=self._expression, few=FEW + 1)
+            most = MANY if has_beginning else FEW + 1
+            asked = text("SELECT rowid FROM words WHERE words MATCH :match ORDER BY rowid DESC LIMIT :most")
+            asked = asked.bindparams(match=self._expression, most=most)
             few = list(connection.execute(asked).scalars())
-            self._few = few if len(few) <= FEW else None
+            self._few = few if has_beginning or len(few) <= FEW else None
+        elif has_beginning:
+            # The planner cannot guess how many words begin so, and would walk the feed looking for them.
+            connection.execute(text("SET LOCAL enable_indexscan = off"))
 
     def page(
         self, start: Place | None, size: int, *, is_newer: bool
@@ -138,7 +151,8 @@ class _Search:
         found: list[Item] = []
         looked_at = 0
         while True:
-            ids, walked_to = self._ids(start, size + 1 - len(found), is_newer=is_newer)
+            wanted = AT_ONCE if self._query.phrases else size + 1
+            ids, walked_to = self._ids(start, wanted, is_newer=is_newer)
             items = by_ids(self._connection, ids)
             found += [item for item in items if holds(self._query, _texts(item))]
             looked_at += len(items)

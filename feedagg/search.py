@@ -24,6 +24,8 @@ KINDS: Final = ("post", "movie")
 MAX_TERMS: Final = 32
 MAX_LENGTH: Final = 500
 MAX_YEARS: Final = 100
+SHORTEST_BEGINNING: Final = 4
+"""Letters before a `*`: fewer begin so many words that looking for them would cost every other reader."""
 
 _PART = re.compile(r'(-?)(?:([a-z]+):)?("[^"]*"?|[^\s"]+)', re.IGNORECASE)
 _RANGE = re.compile(r"(?:(>=|>|<=|<)?(\d{1,4}))(?:(-|\.\.)(\d{1,4})?)?")
@@ -125,9 +127,14 @@ class _Reading:
                 self.problems.append(f"At most {MAX_TERMS} words can be looked for; the rest was left out.")
             return
         self.terms += len(found)
-        is_prefix = text.endswith("*") and not is_phrase
+        is_prefix = text.endswith("*") and not is_phrase and bool(found)
+        if is_prefix and len(found[-1]) < SHORTEST_BEGINNING:
+            self.problems.append(
+                f"A beginning needs {SHORTEST_BEGINNING} letters before its *; “{text}” has fewer."
+            )
+            found, is_prefix = found[:-1], False
         terms = [Term(word) for word in found]
-        if is_prefix and terms:
+        if is_prefix:
             terms[-1] = Term(found[-1], is_prefix=True)
         if is_without:
             self.without += terms

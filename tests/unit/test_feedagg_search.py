@@ -91,7 +91,7 @@ def test_words_and_filters(database: Database) -> None:
         ("slow river", [3, 2]),
         ('"slow river"', [2]),
         ("river", [6, 3, 2]),
-        ("riv*", [6, 3, 2]),
+        ("rive*", [6, 3, 2]),
         ("riv", []),
         ("slow -river", [2, 4]),
         ("argernis", [4]),
