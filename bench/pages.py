@@ -311,9 +311,8 @@ async def measure(directory: Path, url: str | None, count: int, requests: int) -
         weighed = size(database)
         ratio = weighed["all"] / corpus.bytes
         print(f"  filled at {count / seconds:,.0f} records/s; {corpus.bytes / count:,.0f} bytes a record")
-        print(
-            f"  storage {weighed['all'] / 1e6:,.0f} MB for {corpus.bytes / 1e6:,.0f} MB of records: {ratio:.2f}x   (aim 2.00x)"
-        )
+        whole, content = weighed["all"] / 1e6, corpus.bytes / 1e6
+        print(f"  storage {whole:,.0f} MB for {content:,.0f} MB of records: {ratio:.2f}x   (aim 2.00x)")
         for name, many in list(weighed.items())[1:]:
             print(f"      {name:<22}{many / 1e6:8.0f} MB")
         results = await ask(aggregator, views(corpus, database), requests)

@@ -17,6 +17,7 @@ from feedagg import (
     listings,
     metrics,
     operator_token,
+    pictures,
     publisher,
     queries,
     standing,
@@ -44,6 +45,7 @@ class Aggregator:
         self.templates.filters["tag_path"] = lambda tag: listings.tag_path(tag) if words.tag_word(tag) else ""
         self.live = Live(self._render_news)
         self.ingest = ingest.Ingest(database, self.live, settings)
+        self.pictures = pictures.Pictures(database, peer, self.ingest, settings)
         self.publisher = publisher.Publisher(database, peer, self.ingest, settings.site_name)
         self.metrics = metrics.Metrics()
         self.ingest.observe = self.metrics.stretch
@@ -93,6 +95,7 @@ class Aggregator:
         if self._jobs.running:
             self._jobs.shutdown(wait=False)
         self.live.close()
+        await self.pictures.close()
         await self.contact.close()
         await self.ingest.close()
         await self.publisher.close()

@@ -9,7 +9,7 @@ from markupsafe import escape
 
 from core.records import format_date
 from feedagg.queries import Item
-from feedagg.views import Author, Card
+from feedagg.views import Author, Card, Picture
 
 VERSION = "https://jsonfeed.org/version/1.1"
 DESCRIPTION = "What the authors of many bees wrote, merged by an aggregator that cannot change it."
@@ -58,6 +58,8 @@ def _item(base: str, item: Item, card: Card) -> dict[str, Any]:
     }
     if card.film is not None:
         out["title"] = film_title(card)
+    if card.images and card.cw is None:
+        out["image"] = f"{base}{card.images[0].large}"
     if card.rating is not None:
         out["_meadow"]["rating"] = card.rating
     if card.cw is not None:
@@ -109,11 +111,16 @@ def html(base: str, card: Card) -> str:
     parts: list[str] = []
     if card.film is not None and card.kind == "movie":
         parts.append(f'<p><a href="{escape(base + card.film.href)}">{escape(_head(card))}</a></p>')
-    if card.text:
-        body = str(card.text).replace("\n", "<br>")
+    if card.text or card.images:
+        body = str(card.text or "").replace("\n", "<br>") + "".join(_image(base, one) for one in card.images)
         label = card.cw or ("Contains spoilers" if card.spoiler else None)
         parts.append(f"<p>{body}</p>" if label is None else _folded(label, body))
     return "".join(parts)
+
+
+def _image(base: str, image: Picture) -> str:
+    size = f' width="{image.width}" height="{image.height}"' if image.width and image.height else ""
+    return f'<br><img src="{escape(base + image.small)}" alt="{escape(image.alt)}"{size}>'
 
 
 def _folded(label: str, body: str) -> str:

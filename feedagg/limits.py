@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from core.records.bounds import published
 from feedagg.decide import FIRST_LOOK
+from feedagg.imaging import MAX_PIXELS
+from feedagg.pictures import MAX_IMAGE_BYTES
 from feedagg.settings import Settings
 from feedagg.sources import MAX_HINTS
 
@@ -16,6 +18,8 @@ def of(settings: Settings) -> dict[str, int]:
         "operationsPerHour": settings.operations_per_hour,
         "operationsPerDay": settings.operations_per_day,
         "newBeeDays": settings.new_bee_days,
+        "imageBytes": MAX_IMAGE_BYTES,
+        "imagePixels": MAX_PIXELS,
         "firstLookOperations": FIRST_LOOK,
         "backfillBlocksPerSecond": settings.backfill_per_second,
         "addressesPerBee": MAX_HINTS,
@@ -42,6 +46,8 @@ MEANINGS = {
     "operationsPerHour": "operations of a new bee read in an hour; what is over it is read later",
     "operationsPerDay": "operations of a new bee read in a day",
     "newBeeDays": "days a bee that was submitted is new",
+    "imageBytes": "bytes in an image, to be shown here",
+    "imagePixels": "pixels in an image, to be shown here",
     "firstLookOperations": "newest operations of a bee that are read before anything older",
     "backfillBlocksPerSecond": "older blocks read in a second, all bees together",
     "addressesPerBee": "addresses kept for one bee",

@@ -15,6 +15,7 @@ from feedagg.pages import (
     decisions,
     feed,
     film,
+    image,
     mutes,
     network,
     oembed,
@@ -53,6 +54,7 @@ ROUTES = [
     Route("/thread/{bee}", thread.show, name="thread by query"),
     Route("/thread/{bee}/{key:path}", thread.show, name="thread"),
     Route("/mutes", mutes.show, name="mutes"),
+    Route("/image/{bee}/{number:int}/{width:int}/{key:path}", image.show, name="image"),
     Route("/search", search.show, name="search"),
     # The lists for feed readers, at the addresses of their pages
     Route("/feed.{format}", syndication.feed, name="feed document"),

@@ -66,6 +66,7 @@ class Settings:
     operations_per_second: int = _set(50, "operations of a new bee read in a second", at_least=1)
     operations_per_hour: int = _set(2_500, "in an hour; what is over it is read later", at_least=1)
     operations_per_day: int = _set(20_000, "and in a day", at_least=1)
+    image_cache_mb: int = _set(512, "megabytes of images kept for pages; 0 shows none")
     connect_seconds: float = _set(10.0, "how long a connection may take")
     answer_seconds: float = _set(20.0, "how long a connected peer may take to answer for its blocks")
     tries_at_once: int = _set(64, "connections attempted at the same time", at_least=1)

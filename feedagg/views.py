@@ -11,8 +11,8 @@ from urllib.parse import quote
 from markupsafe import Markup
 from sqlalchemy import Connection
 
-from core.records import Post, Profile, Ref, Subject, Watch, film_ref, parse_record
-from feedagg import answers, marks, queries
+from core.records import Image, Post, Profile, Ref, Subject, Watch, film_ref, parse_record
+from feedagg import answers, imaging, marks, pictures, queries
 from feedagg.answers import Answers
 from feedagg.ingest import now_ms
 from feedagg.marks import Mark
@@ -60,6 +60,17 @@ class ReplyTo:
 
 
 @dataclass(frozen=True, slots=True)
+class Picture:
+    """An image of a post, as our own addresses give it: in a list, and alone. Width and height are claims."""
+
+    alt: str
+    small: str
+    large: str
+    width: int | None
+    height: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Talk:
     """What was said to a record. `href`: the page of its conversation; `reactions`: what, and how many."""
 
@@ -89,7 +100,7 @@ class Card:
     watched_on: str | None = None
     spoiler: bool = False
     tags: tuple[str, ...] = ()
-    images: tuple[str, ...] = ()
+    images: tuple[Picture, ...] = ()
     reply_to: ReplyTo | None = None
     updated_at: int | None = None
     source: str | None = None
@@ -194,7 +205,7 @@ def _post_card(item: Item, post: Post, who: Author, whole: bool) -> Card:
         cw=post.cw,
         film=None if post.film is None else _film_line(post.film),
         tags=post.tags,
-        images=tuple(image.alt for image in post.media),
+        images=tuple(_picture(item, number, image) for number, image in enumerate(post.media)),
         reply_to=None if post.parent is None else _reply_to(post.parent),
         updated_at=post.updated_at,
         flag=_flag(item),
@@ -225,6 +236,15 @@ def _watch_card(item: Item, watch: Watch, who: Author) -> Card:
         flag=_flag(item),
         plain="" if review is None else review.text,
     )
+
+
+def _picture(item: Item, number: int, image: Image) -> Picture:
+    base = f"/image/{item.bee.hex()}/{number}"
+    small, large = (
+        f"{base}/{width}/{quote(item.key, safe='/:')}?v={pictures.version(image.blob)}"
+        for width in imaging.WIDTHS
+    )
+    return Picture(image.alt, small, large, image.width, image.height)
 
 
 def _film_line(film: Subject) -> FilmLine:

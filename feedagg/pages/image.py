@@ -1,0 +1,39 @@
+"""`/image/<bee>/<number>/<width>/<record>`: one image of a record that is shown here."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
+from core.records import Post, parse_record
+from feedagg import imaging, queries, sources
+from feedagg.decide import Status
+from feedagg.pages.keys import bee_of
+from feedagg.pictures import NoPicture
+from feedagg.web import aggregator
+
+KEPT_SECONDS: Final = 24 * 3600
+"""A browser asks again after a day, so that what was hidden or removed does not stay for ever."""
+
+
+async def show(request: Request) -> Response:
+    here, bee, path = aggregator(request), bee_of(request), request.path_params
+    number, width = path["number"], path["width"]
+    item = await here.database.read(queries.record, bee, path["key"].encode())
+    source = await here.database.read(sources.get, bee)
+    shown = item is not None and item.status == Status.SHOWN and not item.hidden
+    if item is None or item.value is None or not shown or source is None or source.state == sources.REFUSED:
+        raise HTTPException(404)
+    post = parse_record(item.key, item.value)
+    if not isinstance(post, Post) or number >= len(post.media) or width not in imaging.WIDTHS:
+        raise HTTPException(404)
+    try:
+        data = await here.pictures.get(bee, post.media[number], width)
+    except NoPicture as why:
+        headers = {"retry-after": "60"} if why.status in (503, 504) else {}
+        return PlainTextResponse(str(why), why.status, headers | {"cache-control": "no-store"})
+    headers = {"cache-control": f"public, max-age={KEPT_SECONDS}", "content-disposition": "inline"}
+    return Response(data, media_type="image/webp", headers=headers)
