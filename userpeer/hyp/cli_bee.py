@@ -10,7 +10,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from .address import split_address
-from .terminal import Context, Group, ask, print_item, print_json
+from .terminal import Context, Group, ask, print_item, print_json, remark
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -204,7 +204,9 @@ def watch(obj: Context, /, address: str, **options: Any) -> None:
     for item in ask(obj, "hyp.watch", bee=name, prefix=prefix or None, **_given(options)):
         if obj.as_json:
             print_json(item)
-        elif "watching" not in item:
+        elif "watching" in item:
+            remark(obj, f"Watching from version {item['watching']:,} on.")
+        else:
             click.echo(_line(item))
         sys.stdout.flush()
 
