@@ -138,16 +138,19 @@ class Query:
             self._seen[node] = [] if named_by is None else [named_by]
             heappush(self._waiting, (away, node))
 
-    def _named(self, node: bytes, named_by: Address) -> None:
-        """An answer names somebody."""
-        others = self._seen.get(node)
-        if others is None:
-            if self.node.may_visit(decode_address(node, 0)[0], named_by):
-                self._consider(node, named_by)
-        elif node in self._down:
-            self._hint(named_by, node)
-        else:
-            others.append(named_by)
+    def _take_names(self, named: bytes, by: Address) -> None:
+        """An answer names up to twenty nodes, most of which were named before."""
+        seen, down = self._seen, self._down
+        for at in range(0, min(len(named), K * ADDRESS_BYTES), ADDRESS_BYTES):
+            node = named[at : at + ADDRESS_BYTES]
+            others = seen.get(node)
+            if others is None:
+                if self.node.may_visit(decode_address(node, 0)[0], by):
+                    self._consider(node, by)
+            elif node in down:
+                self._hint(by, node)
+            else:
+                others.append(by)
 
     def _is_closer(self, away: int) -> bool:
         return len(self._closest) < K or away < self._closest[-1][0]
@@ -200,9 +203,7 @@ class Query:
         else:
             self.errors += 1
         if not self._only_given:
-            named = reply.compact_closer_nodes
-            for at in range(0, min(len(named), K * ADDRESS_BYTES), ADDRESS_BYTES):
-                self._named(named[at : at + ADDRESS_BYTES], reply.address)
+            self._take_names(reply.compact_closer_nodes, reply.address)
         if not self._from_table and self.successes + self.errors >= self.concurrency:
             self._slow_start = False
         if reply.error == 0:

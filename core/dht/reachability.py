@@ -3,7 +3,8 @@
 Source: dht-rpc 6.27.0 `_bootstrap`, `_updateNetworkState`, `_checkIfFirewalled`.
 
 The first walk goes towards our own (random) id. A node that assumes a firewall asks the first who answers to answer
-once more, to the server socket. If that answer arrives before the walk ends, the firewall check is made at once:
+once more, to the server socket. If that answer arrives before the walk ends (which waits a quarter of a second for it:
+in a small network the walk is over at once, and in the reference it is chance who wins), the firewall check is made:
 five nodes are asked from the client socket to answer to the server socket; at least three such answers must arrive,
 from hosts that see us at the same host as ever and at the very port the server socket is bound to. Then we are open.
 Whoever is open and wants to be persistent takes the hash of its address as its id, and walks again to be known.
@@ -31,6 +32,7 @@ ASKED_FOR_PROOF: Final = 5
 PROOFS_OF_FIVE: Final = 3
 PROOFS_OF_FEWER: Final = 1
 ROUNDS: Final = 2
+FIRST_PROOF_SECONDS: Final = 0.25
 
 
 class Reachability:
@@ -44,6 +46,8 @@ class Reachability:
         self._force_persistent = force_persistent
         self._ask_first = node.firewalled and quick_firewall and not force_persistent
         self._test_firewall = False
+        self._proof_is_out = False
+        self._after_proof: Callable[[], None] = _nothing
         self._strangers: set[Address] = set()
         self._arrived: set[str] | None = None
         self._stable_ticks = STABLE_TICKS
@@ -79,6 +83,12 @@ class Reachability:
         node = self._node
 
         def walked(_: object) -> None:
+            if self._proof_is_out:
+                self._after_proof = judge
+            else:
+                judge()
+
+        def judge() -> None:
             if node.suspended or node.bootstrapped or not (self._test_firewall or self._force_persistent):
                 self._bootstrapped()
             else:
@@ -97,10 +107,24 @@ class Reachability:
             return
         self._ask_first = False
 
-        def proven(_: Reply) -> None:
-            self._test_firewall = True
+        self._proof_is_out = True
 
-        self._node.request(reply.address, PING_NAT, internal=True, value=self._server_port(), on_reply=proven)
+        def over(proven: bool) -> None:
+            self._test_firewall = self._test_firewall or proven
+            self._proof_is_out = False
+            after, self._after_proof = self._after_proof, _nothing
+            after()
+
+        self._node.request(
+            reply.address,
+            PING_NAT,
+            internal=True,
+            value=self._server_port(),
+            timeout=FIRST_PROOF_SECONDS,
+            on_slow=lambda: over(False),
+            on_reply=lambda _: over(True),
+            on_error=lambda _: over(False),
+        )
 
     def _bootstrapped(self) -> None:
         if not self._node.bootstrapped and not self._node.closed:
@@ -235,3 +259,7 @@ class Reachability:
 
     def _server_port(self) -> bytes:
         return self._node.server_port.to_bytes(2, "little")
+
+
+def _nothing() -> None:
+    pass

@@ -92,22 +92,27 @@ class RoutingTable:
         at the first entry that does not help them, so exact order serves them better.)
         """
         number = int.from_bytes(target, "big")
-        own = self._row(number)
-        groups = [list(self._rows.get(own, {}).values())]
-        groups.append([node for index, row in self._rows.items() if index > own for node in row.values()])
+        rows, own = self._rows, self._row(number)
         found: list[TableNode] = []
-        for group in groups:
-            found += sorted(group, key=lambda node: node.number ^ number)
-            if len(found) >= limit:
-                return found[:limit]
+        nearest = rows.get(own)
+        if nearest is not None:
+            found += _by_distance(nearest.values(), number)
+        if len(found) < limit:
+            longer = [node for index, row in rows.items() if index > own for node in row.values()]
+            found += _by_distance(longer, number)
         for index in range(own - 1, -1, -1):
-            row = self._rows.get(index)
+            if len(found) >= limit:
+                break
+            row = rows.get(index)
             if row is not None:
-                found += sorted(row.values(), key=lambda node: node.number ^ number)
-                if len(found) >= limit:
-                    break
+                found += _by_distance(row.values(), number)
         return found[:limit]
 
     def _row(self, number: int) -> int:
         """Index of the first differing bit; our own id counts as the last row."""
         return min(ID_BITS - (number ^ self._number).bit_length(), ID_BITS - 1)
+
+
+def _by_distance(nodes: Iterable[TableNode], number: int) -> list[TableNode]:
+    # No two nodes have the same distance, so nodes themselves are never compared.
+    return [node for _, node in sorted([(node.number ^ number, node) for node in nodes])]

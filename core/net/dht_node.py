@@ -1,7 +1,8 @@
 """A DHT node on two UDP sockets: the machine of `core.dht` with a clock, and something to await.
 
 The two sockets also carry the UDX streams of the node, so each is a `DatagramHub`; both hubs share one stream table.
-Whatever the machine has to say leaves once a turn of the event loop, and one timer serves all its waiting.
+Answers leave with the batch of reads that asked for them, everything else once a turn of the event loop; one timer
+serves all waiting.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ class UdpDhtNode:
         self._ports = (0, 0)
         self._loop = asyncio.get_running_loop()
         self._flush_handle: asyncio.Handle | None = None
+        self._reading = False
+        self._answers_wait = False
         self._timer: asyncio.TimerHandle | None = None
         self._lookups: set[asyncio.Task[None]] = set()
         self._bootstrapped: asyncio.Future[None] = self._loop.create_future()
@@ -97,11 +100,18 @@ class UdpDhtNode:
     def add_socket(self, name: Socket, socket: UdpSocket) -> DatagramHub:
         """Serve one more socket; requests that name it leave from it."""
         hub = DatagramHub(socket, self.streams)
+        streams_read = socket.on_batch
 
         def on_dht(data: bytes, address: Address) -> None:
+            self._reading = True
             self.machine.receive(data, address, name, self._loop.time())
 
+        def batch_read() -> None:
+            streams_read()
+            self._batch_read()
+
         hub.on_dht = on_dht
+        socket.on_batch = batch_read
         self.hubs[name] = hub
         return hub
 
@@ -187,8 +197,19 @@ class UdpDhtNode:
     # --- the loop -----------------------------------------------------------------------------
 
     def _wake(self) -> None:
-        if self._flush_handle is None and not self.machine.closed:
+        if self._reading:
+            self._answers_wait = True
+        elif self._flush_handle is None and not self.machine.closed:
             self._flush_handle = self._loop.call_soon(self._flush)
+
+    def _batch_read(self) -> None:
+        """What is to be answered leaves at once, without another turn of the loop."""
+        self._reading = False
+        if self._answers_wait:
+            self._answers_wait = False
+            if self._flush_handle is not None:
+                self._flush_handle.cancel()
+            self._flush()
 
     def _flush(self) -> None:
         self._flush_handle = None

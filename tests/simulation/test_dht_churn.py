@@ -299,6 +299,20 @@ def test_nodes_behind_a_nat_stay_firewalled_and_open_ones_become_persistent() ->
     assert adaptive.node.ephemeral
 
 
+@pytest.mark.parametrize("answers", [True, False])
+def test_a_short_first_walk_waits_a_moment_for_the_proof_that_we_are_reachable(answers: bool) -> None:
+    """On loopback a walk of five nodes is over before the answer to the other socket is read."""
+    net = SimulatedNetwork(11, delay=(0.001, 0.001))
+    for _ in range(6):
+        net.add()
+        net.run(1)
+    host = net.add(firewalled=True, ephemeral=True, behind_nat=not answers)
+    start = net.now
+    net.run(10, lambda: host.node.bootstrapped)
+    assert host.node.firewalled is not answers
+    assert net.now - start < 0.5
+
+
 def test_the_whole_is_one_seed() -> None:
     """The same seed gives the same network, datagram by datagram."""
 

@@ -217,7 +217,10 @@ def test_the_captured_bootstrap() -> None:
                 to_server.append(encode_response(request.tid, ("127.0.0.1", port)))
             else:
                 node.receive(capture.answer(request), address, CLIENT, 0.002)
-    for data in to_server:  # it lay in the other socket's buffer until the walk was over
+    node.on_timer(
+        0.3
+    )  # ours would have waited a little for what lay in the other socket's buffer until the walk was over
+    for data in to_server:
         node.receive(data, ("127.0.0.1", ports["node0.server"]), SERVER, 0.003)
 
     requests = [packet for packet in dht_packets(flow) if packet["kind"] == "request"]
