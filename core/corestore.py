@@ -198,6 +198,16 @@ class Corestore:
         self.commit()
         self._registry.storage.sync()
 
+    async def copy(self, directory: Path) -> None:
+        """A copy of the whole store, secrets included, in `directory`, which exists and is empty. Work goes on
+        meanwhile. Raises `StorageError`; a store in memory cannot be copied.
+        """
+        self.commit()
+        storage = self._registry.storage
+        if not isinstance(storage, LmdbStorage):
+            raise StorageError("a store in memory cannot be copied")
+        await storage.copy(directory)
+
     async def close(self) -> None:
         """Close the sessions made here, stop replicating, commit, close the storage."""
         for session in list(self._sessions):

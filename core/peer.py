@@ -38,6 +38,7 @@ from .evidence.file import Kind, ProofFile, encode_file
 from .evidence.make import find_versions, prove_conflict, prove_history, prove_lookup, prove_record
 from .hyperbee import Hyperbee
 from .hypercore import Hypercore
+from .hypercore.audit import Damage
 from .net.connection import Connection
 from .net.meeting import connection_over
 from .net.process import settle_garbage_collector
@@ -53,6 +54,7 @@ __all__ = [
     "Beam",
     "Connection",
     "ConnectionStatus",
+    "Damage",
     "Finding",
     "Joined",
     "Kind",

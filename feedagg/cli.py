@@ -13,7 +13,7 @@ from core.errors import MeadowError
 from core.peer import key_to_id, parse_key
 from feedagg import policy, settings, sources
 from feedagg.addresses import normal
-from feedagg.commands import configuration, evidence, moderation, network, portable
+from feedagg.commands import configuration, evidence, lists, moderation, network, portable, upkeep
 from feedagg.commands.directory import CONFIG, Directory, db_option, load
 from feedagg.ingest import now_ms
 
@@ -131,7 +131,14 @@ def list_(directory: Path, db: str | None, is_json: bool) -> None:
 
 
 main.add_command(network.net)
-for command in (*moderation.COMMANDS, *configuration.COMMANDS, *evidence.COMMANDS, *portable.COMMANDS):
+for command in (
+    *moderation.COMMANDS,
+    *configuration.COMMANDS,
+    *evidence.COMMANDS,
+    *portable.COMMANDS,
+    *lists.COMMANDS,
+    *upkeep.COMMANDS,
+):
     main.add_command(command)
 
 

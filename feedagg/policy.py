@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, select, true, update
 
 from core.errors import BadArgument
 from feedagg import decisions, sources
@@ -196,9 +196,19 @@ def _stand(
     decisions.record(connection, now, OPERATOR, action, bee=source.bee, reason=reason)
 
 
+def wrongly_shown(connection: Connection, bee: bytes, *, is_refused: bool) -> list[bytes]:
+    """Keys of the rows that `show` would change."""
+    here = (records.c.bee == bee, records.c.hidden != _concealed(bee, is_refused=is_refused))
+    return list(connection.execute(select(records.c.key).where(*here)).scalars())
+
+
+def _concealed(bee: bytes, *, is_refused: bool) -> Any:
+    listed = select(hidden.c.key).where(hidden.c.bee == bee)
+    return true() if is_refused else records.c.key.in_(listed)
+
+
 def show(connection: Connection, bee: bytes, *, is_refused: bool) -> None:
     """Mark the rows of a bee hidden as its standing and the hide list say."""
-    listed = select(hidden.c.key).where(hidden.c.bee == bee)
-    concealed: Any = True if is_refused else records.c.key.in_(listed)
+    concealed = _concealed(bee, is_refused=is_refused)
     here = (records.c.bee == bee, records.c.hidden != concealed)
     connection.execute(update(records).where(*here).values(hidden=concealed))

@@ -21,6 +21,7 @@ from ..errors import (
     SessionNotWritable,
     StorageError,
 )
+from .audit import Audit
 from .demand import PeerView
 from .encryption import BlockEncryption, derive_block_key
 from .events import Listener, SessionEvents
@@ -182,6 +183,10 @@ class LogView:
     def has(self, start: int, end: int | None = None) -> bool:
         """Whether block `start`, or all of [start, end), is held here."""
         return self.log.has(start, end)
+
+    def audit(self) -> Audit:
+        """Every stored block against the author's signature, from the store alone: walk it for what is wrong."""
+        return Audit(self.log)
 
     def tree_hash(self, length: int | None = None) -> bytes:
         """The 32-byte hash over the roots of the first `length` blocks (all of them by default)."""

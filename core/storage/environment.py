@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -45,6 +46,8 @@ class LmdbEnvironment:
         self._directory = directory
         self._map_bytes = max(initial_map_bytes, _file_bytes(directory / DATA_FILE))
         self._max_map_bytes = max_map_bytes
+        self._still = threading.Lock()
+        """Held while the file is copied, and by what must not happen meanwhile."""
         self.current: lmdb.Transaction[bytes] | None = None
         """What `reader` gave last, None after a write: for who cannot afford the call."""
         self._env: lmdb.Environment | None = self._open()
@@ -193,14 +196,16 @@ class LmdbEnvironment:
                 f"the store {self._directory} has reached its largest size of {self._max_map_bytes} bytes"
             )
         self._map_bytes = min(2 * self._map_bytes, self._max_map_bytes)
-        self._env.set_mapsize(self._map_bytes)
+        with self._still:
+            self._env.set_mapsize(self._map_bytes)
 
     def _recover(self) -> None:
         """After an error while writing the meta page LMDB refuses the environment; a new one reads the old
         state.
         """
         if self._env is not None:
-            self._env.close()
+            with self._still:
+                self._env.close()
             self._env = None
             self._env = self._open()
 
@@ -212,8 +217,22 @@ class LmdbEnvironment:
     def close(self) -> None:
         self._release_reader()
         if self._env is not None:
-            self._env.close()
+            with self._still:
+                self._env.close()
             self._env = None
+
+    def copy(self, directory: Path) -> None:
+        """Write what is in the file now into `directory`, without gaps; may run in a thread of its own.
+
+        Raises `StorageError`. Writes go on meanwhile, but the map cannot grow and the store not close until it is done.
+        """
+        with self._still:
+            if self._env is None:
+                raise StorageError(f"the store {self._directory} is closed")
+            try:
+                self._env.copy(str(directory), compact=True)
+            except lmdb.Error as error:
+                raise StorageError(f"the store cannot be copied to {directory}: {error}") from error
 
 
 def _file_bytes(path: Path) -> int:

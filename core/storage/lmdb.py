@@ -20,6 +20,7 @@ to `MAX_JOURNAL_BYTES`.
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 from collections.abc import Iterable
@@ -294,6 +295,16 @@ class LmdbStorage(OverlayStorage):
     @property
     def uncheckpointed(self) -> bool:
         return bool(self._settled)
+
+    async def copy(self, directory: Path) -> None:
+        """A whole store in `directory`, which exists and is empty, with everything that is committed now.
+
+        It is written in a thread; commits go on meanwhile. Raises `StorageError`.
+        """
+        self.checkpoint()
+        await asyncio.to_thread(self._engine().copy, directory)
+        (directory / DATA_FILE).chmod(0o600)
+        os.close(os.open(directory / JOURNAL_FILE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
 
     def checkpoint(self) -> None:
         self._engine()

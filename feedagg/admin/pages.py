@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 from sqlalchemy import Connection
+from starlette.background import BackgroundTask
 from starlette.datastructures import FormData
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from core.errors import BadArgument, MeadowError
 from core.peer import parse_key
-from feedagg import decisions, policy, settings, sources, web
+from feedagg import backup, decisions, policy, settings, sources, web
 from feedagg.admin import session, views
 from feedagg.admin.session import Session
 from feedagg.ingest import now_ms
@@ -260,11 +262,28 @@ async def _checked_form(request: Request, held: Session) -> FormData:
     return form
 
 
+async def make_backup(request: Request) -> Response:
+    """`POST /admin/backup` with the token as a Bearer: everything in one file (`feedagg backup` asks for it)."""
+    try:
+        token = session.bearer(request)
+        if token is None or not session.is_the_token(request, token):
+            return web.problem(request, 401, "For the operator", "Send the operator's token as a Bearer.")
+    except session.TooManyTries as error:
+        return web.problem(request, 429, "Slower", f"Try again in {error.seconds} seconds.")
+    here = aggregator(request)
+    file = here.settings.dir / f".backup-{secrets.token_hex(6)}.tar"
+    await backup.write(here.database, here.peer, here.settings.dir, file)
+    done = BackgroundTask(lambda: file.unlink(missing_ok=True))
+    headers = {"cache-control": "no-store"}
+    return FileResponse(file, media_type="application/x-tar", background=done, headers=headers)
+
+
 ROUTES = [
     Route("/admin/enter", door, methods=["GET"], name="admin-door"),
     Route("/admin/enter", enter, methods=["POST"]),
     Route("/admin/leave", _for_operator(leave), methods=["POST"]),
     Route("/admin/do", _for_operator(act), methods=["POST"]),
+    Route("/admin/backup", make_backup, methods=["POST"]),
     Route("/admin", _for_operator(overview), name="admin"),
     Route("/admin/bees", _for_operator(bees)),
     Route("/admin/bee/{bee}", _for_operator(bee)),
