@@ -170,7 +170,8 @@ async def test_one_bee_edited_by_both_in_turn(
             await run_operations(ours, operations)
             await node_peer.run(
                 "const core = state.cores.get('bee'); while (core.length < args.length) {"
-                " await core.update({ force: true, wait: true }) }"
+                # An update that has nothing to wait for returns at once: sockets must get their turn too.
+                " await core.update({ force: true, wait: true }); await new Promise(setImmediate) }"
                 " await core.download({ start: 0, end: core.length }).done()",
                 length=ours.core.length,
             )
