@@ -50,7 +50,8 @@ async def test_no_address_writes_to_a_bee_whoever_asks(tmp_path: Path) -> None:
         key = bee.core.key.hex()
         sent = {
             "bee": key, "key": KEY, "value": '{"text": "theirs"}', "text": "theirs", "reason": "a test",
-            "action": "purge", "confirm": "yes", "policy": "open", "words": "a test", "peer": address, "keyhex": KEY.encode().hex(),
+            "action": "purge", "confirm": "yes", "policy": "open", "words": "a test", "peer": address,
+            "keyhex": KEY.encode().hex(),
         }  # fmt: skip
         operator = {"authorization": f"Bearer {running.token.reveal()}"}
         answered = []
