@@ -339,6 +339,9 @@ def main() -> None:
         else:
             error.show()
         sys.exit(USAGE)
+    except MeadowError as error:  # what was typed names no bee
+        say_error(Context(Path(), "--json" in sys.argv), getattr(error, "code", "usage"), str(error))
+        sys.exit(USAGE)
     except (KeyboardInterrupt, click.Abort):
         sys.exit(130)
     except BrokenPipeError:  # `| head` has seen enough
