@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.errors import StreamReset, StreamTimedOut
 from core.udx import UdxStream
 from core.udx.packet import (
     DATA,
@@ -184,11 +185,17 @@ def test_any_weather_and_any_chunking(
     network.at(len(writes) * 0.01, network.left.stream.end)
     network.right.stream.write(bytes(back))
     network.right.stream.end()
-    network.run(lambda: network.left.closed and network.right.closed)
-    assert bytes(network.right.received) == data
-    assert len(network.left.received) == back
-    assert network.left.error is None
-    assert network.right.error is None
+    left, right = network.left, network.right
+    network.run(lambda: (left.closed and right.closed) or bool(left.error or right.error))
+    # At a quarter lost, seven round trips in a row may fail; then the stream says so, and what came was in order.
+    assert data.startswith(bytes(right.received))
+    errors = [error for error in (left.error, right.error) if error is not None]
+    assert all(isinstance(error, StreamTimedOut | StreamReset) for error in errors)
+    if not errors:
+        assert bytes(right.received) == data
+        assert len(left.received) == back
+    if loss < 0.01:
+        assert not errors
 
 
 @given(st.lists(st.integers(1, 5000), max_size=20))

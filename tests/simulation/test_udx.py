@@ -8,6 +8,7 @@ from random import Random
 import pytest
 
 from core.errors import StreamReset, StreamTimedOut
+from core.udx.bbr import Bbr
 from core.udx.mtu import IP_AND_UDP_BYTES, MAX_PAYLOAD
 from core.udx.packet import DATA, END, HEADER_BYTES, Packet
 from core.udx.sent import BASE_PAYLOAD
@@ -270,10 +271,15 @@ def test_a_long_transfer_keeps_to_the_rate() -> None:
 
 @pytest.mark.parametrize("loss", [0.0, 0.05])
 @pytest.mark.parametrize("mtu", [1200, 1280, 1420, 1452, 1492, 1500])
-def test_packets_grow_to_what_the_path_carries(mtu: int, loss: float) -> None:
+def test_packets_grow_to_what_the_path_carries(
+    monkeypatch: pytest.MonkeyPatch, mtu: int, loss: float
+) -> None:
     """Within 32 bytes of it without other losses. No stall, and what did not pass is no congestion."""
     network = Network(3, Weather(mtu=mtu, delay=0.010, loss=loss))
     data = content(mtu, 2 * MEGABYTE)
+    recoveries: list[int] = []
+    if not loss:
+        monkeypatch.setattr(Bbr, "on_recovery", lambda *of: recoveries.append(1))
     network.left.stream.write(data)
     network.run(lambda: len(network.right.received) == len(data), seconds=10.0)
     assert same(network.right.received, data)
@@ -283,6 +289,7 @@ def test_packets_grow_to_what_the_path_carries(mtu: int, loss: float) -> None:
     if not loss:
         assert carried > mtu - 32
         assert sender.retransmissions <= 12
+        assert not recoveries
 
 
 def test_a_new_path_is_measured_anew() -> None:

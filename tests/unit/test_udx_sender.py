@@ -61,3 +61,27 @@ def test_a_growing_block_delivers_what_is_new_in_it() -> None:
     assert not sender.flight
     assert not sender.lost
     assert sender.una == PACKETS
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_tail_probe_goes_out_however_full_the_window_is(lost: bool) -> None:
+    """Retransmissions that were lost too fill a window for a second if nothing asks for them."""
+    sender = flying()
+    sender.acknowledge(2, [], 0.2)
+    if lost:
+        sender.lost[2] = sender.flight.pop(2)
+    sender.bbr.window = sender.flight_bytes
+    sender.fill(TrainMaker(), PATH, WINDOW, 0, 0.2)
+    assert sender.probe_at is not None
+    assert sender.rto_at is not None
+    assert sender.probe_at < sender.rto_at
+    before = sender.packets_sent
+    now = sender.probe_at
+    sender.on_timer(now)
+    sender.bbr.window = sender.flight_bytes
+    out = TrainMaker()
+    sender.fill(out, PATH, WINDOW, 0, now)
+    assert sender.packets_sent == before + 1
+    (train,) = out.trains
+    repeated = int.from_bytes(bytes(train.buffers[0])[12:16], "little")
+    assert repeated == (2 if lost else PACKETS - 1)

@@ -116,6 +116,20 @@ def test_no_more_is_sent_than_the_remote_granted() -> None:
     assert 0 < sum(len(packet.payload) for packet in out) <= 5 * BASE_PAYLOAD
 
 
+def test_an_old_packet_brings_no_old_window() -> None:
+    stream = stream_of_ours()
+    stream.write(bytes(3000))
+    said(stream)
+    hear(stream, 0, 5, ack=1, window=50_000)
+    hear(stream, 0, 4, ack=1, window=0)
+    hear(stream, SACK, 5, ack=0, window=0, sack=((1, 2),))
+    said(stream)
+    assert stream.sender.remote_window == 50_000
+    hear(stream, 0, 6, ack=1, window=40_000)
+    said(stream)
+    assert stream.sender.remote_window == 40_000
+
+
 def test_a_closed_window_is_asked_about_for_ever() -> None:
     stream = stream_of_ours()
     stream.write(bytes(200_000))
