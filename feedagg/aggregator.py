@@ -8,10 +8,11 @@ from jinja2 import Environment
 from sqlalchemy import Connection
 
 import templates
-from core.errors import PeerUnreachable
+from core.errors import BadArgument, PeerUnreachable
 from core.peer import Peer
 from feedagg import (
     contact,
+    fanout,
     ingest,
     jobs,
     listings,
@@ -24,6 +25,7 @@ from feedagg import (
     views,
     web,
     words,
+    workers,
 )
 from feedagg.admin import session
 from feedagg.database import Database, database_url
@@ -56,8 +58,11 @@ class Aggregator:
         self.wrong_tokens = session.wrong_tokens()
         self.started_at = time.time()
         self.token = operator_token.load(settings.dir)
+        self.fanout = fanout.Fanout(database, self.live, self.contact.owner)
+        self.url: str | None = None
+        """Where this process answers, once it does."""
         self.standing = standing.Standing(database, peer, self.contact, self.ingest)
-        self._jobs = jobs.scheduler(self.contact, self.standing, self.metrics)
+        self._jobs = jobs.scheduler(self.contact, self.standing, self.metrics, self.beat)
 
     @classmethod
     async def open(cls, settings: Settings) -> Aggregator:
@@ -73,12 +78,36 @@ class Aggregator:
 
     async def start(self) -> None:
         """Go online and begin to follow. Raises `MeadowError` with a sentence when the network cannot be had."""
-        begin = self.settings.dht
-        if begin is not None:
+        role, begin = self.settings.role, self.settings.dht
+        if role != workers.ALL and self.database.is_sqlite:
+            raise BadArgument(
+                "Only on PostgreSQL can several processes share the work: give --db postgresql://…, or leave "
+                "--role out."
+            )
+        if begin is not None and role != workers.WEB:
             await self._go_online(begin)
-        await self.publisher.start()
-        await self.contact.start()
+        if workers.publishes(role):
+            await self.publisher.start()
+        await self.fanout.start()
+        if workers.reads(role):
+            await self.contact.start()
+        await self.beat()
         self._jobs.start()
+
+    async def beat(self) -> None:
+        """Say that this process is there, to the others that share its database."""
+        if self.database.is_sqlite:
+            return
+        now = ingest.now_ms()
+        here = workers.Worker(
+            self.contact.owner,
+            self.settings.role,
+            self.url,
+            int(self.started_at * 1000),
+            now,
+            len(self.ingest.followed),
+        )
+        await self.database.write(workers.beat, here)
 
     async def _go_online(self, begin: tuple[str, ...]) -> None:
         settings = self.settings
@@ -99,6 +128,9 @@ class Aggregator:
         await self.contact.close()
         await self.ingest.close()
         await self.publisher.close()
+        await self.fanout.close()
+        if not self.database.is_sqlite:
+            await self.database.write(workers.gone, self.contact.owner)
         await self.peer.close()
         await self.database.close()
 

@@ -12,9 +12,11 @@ from starlette.responses import JSONResponse, Response
 
 from feedagg import web
 from feedagg.aggregator import Aggregator
+from feedagg.forward import Forward
 from feedagg.metrics import Measured
 from feedagg.routes import ROUTES
 from feedagg.settings import LOOPBACK_HOSTS, Settings
+from feedagg.workers import WEB
 
 
 def create_app(aggregator: Aggregator) -> Starlette:
@@ -24,6 +26,7 @@ def create_app(aggregator: Aggregator) -> Starlette:
         middleware=[
             Middleware(Measured, metrics=aggregator.metrics),
             Middleware(web.Guard, hosts=_hosts(aggregator.settings)),
+            *([Middleware(Forward, aggregator=aggregator)] if aggregator.settings.role == WEB else []),
         ],
         exception_handlers={HTTPException: _refused, Exception: _failed},
     )

@@ -57,6 +57,11 @@ def main(context: click.Context, directory: Path, config: Path | None) -> None:
 @click.option("--listen", metavar="HOST:PORT", help="Where peers may connect [127.0.0.1:0].")
 @db_option
 @click.option(
+    "--role",
+    type=click.Choice(settings.ROLES),
+    help="Of several processes on one PostgreSQL: web serves pages, ingest reads bees, jobs writes our own bees [all].",
+)
+@click.option(
     "--bootstrap",
     metavar="HOST:PORT,...",
     help="Nodes of the DHT to begin with, instead of those of the public network.",

@@ -15,7 +15,7 @@ from typing import Any
 
 from core.errors import BadArgument, MeadowError, PeerUnreachable, RequestTimeout
 from core.peer import Connection, Peer, encode_file, prove_conflict
-from feedagg import alarms, quotas, sources
+from feedagg import alarms, quotas, sources, workers
 from feedagg.addresses import resolve
 from feedagg.database import Database
 from feedagg.decide import retry_delay
@@ -27,13 +27,14 @@ from feedagg.sources import Source
 
 log = logging.getLogger("feedagg.contact")
 
-CHECK_UP_MS = 30_000
-"""A connected source is looked at again this often, and its claim renewed."""
+CHECK_UP_PART = 3
+"""A connected source is looked at again, and its claim renewed, so often in the time of a lease."""
 
 RECONNECT_MS = 1_000
 CONFLICT_MS = 24 * 60 * 60 * 1000
 NOBODY_HAS_IT_SECONDS = 5.0
 LENGTH_SECONDS = 2.0
+LOOK_SECONDS = 0.1
 OPENED_AT_ONCE = 500
 
 
@@ -57,6 +58,10 @@ class Contact:
         self._connected: set[bytes] = set()
         self._looks_again = False
         self._closing = False
+        self._reads = workers.reads(settings.role)
+        # Alone, every bee stays open, so that whoever brings one is heard. Of many, each opens what it claimed.
+        self._keeps_all_open = settings.role == workers.ALL
+        self._lease_ms = int(settings.lease_seconds * 1000)
 
     @property
     def owner(self) -> str:
@@ -66,6 +71,8 @@ class Contact:
     async def start(self) -> None:
         """Open every source, so that whoever brings one to us is heard."""
         await self._database.write(sources.release, self.owner, now_ms())
+        if not self._keeps_all_open:
+            return
         after = b""
         while some := await self._database.read(sources.listing, OPENED_AT_ONCE, after):
             for source in some:
@@ -85,16 +92,45 @@ class Contact:
 
     async def tick(self) -> None:
         """Claim what is due and visit it; at most `tries_at_once` visits run at a time."""
-        room = self._settings.tries_at_once - len(self._visits)
-        if room <= 0:
+        if not self._reads:
             return
-        for source in await self._database.write(sources.claim, self.owner, now_ms(), room):
+        await self._let_go()
+        room = self._settings.tries_at_once - len(self._visits)
+        for source in await self._claim(room):
             if source.bee not in self._visits:
                 task = asyncio.create_task(self._visit(source), name=f"visit {source.key[:8]}")
                 self._visits[source.bee] = task
 
+    async def _claim(self, room: int) -> list[Source]:
+        """What is due: alone, all of it; of many, check-ups of what this process holds and its share of the rest."""
+        if room <= 0:
+            return []
+        if self._keeps_all_open:
+            return await self._database.write(sources.claim, self.owner, now_ms(), room, self._lease_ms)
+        claimed = await self._database.write(sources.claim, self.owner, now_ms(), room, self._lease_ms, True)
+        share = await self._database.read(workers.share, now_ms())
+        room = min(room - len(claimed), share - len(self._ingest.followed))
+        if room > 0:
+            claimed += await self._database.write(
+                sources.claim, self.owner, now_ms(), room, self._lease_ms, False
+            )
+        return claimed
+
+    async def _let_go(self) -> None:
+        """Close the bees that another process holds: it claimed them when this one had not been heard of in time."""
+        if self._keeps_all_open:
+            return
+        followed = list(self._ingest.followed)
+        for start in range(0, len(followed), OPENED_AT_ONCE):
+            some = followed[start : start + OPENED_AT_ONCE]
+            for key in await self._database.read(sources.held_by_others, self.owner, some, now_ms()):
+                await self.drop(key)
+
     async def outcome(self, key: bytes, seconds: float) -> None:
         """Wait until the next try of this bee has ended, at most so long."""
+        if not self._reads:
+            await self._outcome_elsewhere(key, seconds)
+            return
         event = self._outcomes.setdefault(key, asyncio.Event())
         try:
             async with asyncio.timeout(seconds):
@@ -103,6 +139,16 @@ class Contact:
             pass
         finally:
             self._outcomes.pop(key, None)
+
+    async def _outcome_elsewhere(self, key: bytes, seconds: float) -> None:
+        """Another process tries it: look at what that says."""
+        before = await self._database.read(sources.get, key)
+        until = asyncio.get_running_loop().time() + seconds
+        while before is not None and asyncio.get_running_loop().time() < until:
+            await asyncio.sleep(LOOK_SECONDS)
+            now = await self._database.read(sources.get, key)
+            if now is None or now.connected or now.attempts != before.attempts:
+                return
 
     def open(self, source: Source) -> Followed:
         """The source's bee, read-only and followed."""
@@ -271,8 +317,11 @@ class Contact:
 
     async def _reached(self, followed: Followed, address: str | None) -> None:
         key, length, now = followed.key, followed.bee.core.length, now_ms()
-        next_at = now + CHECK_UP_MS + random.randrange(5_000)  # noqa: S311 (spreads load, guards nothing)
-        await self._database.write(sources.contacted, key, now, next_at, address, self.owner, length)
+        check_up = self._lease_ms // CHECK_UP_PART
+        next_at = now + check_up + random.randrange(check_up // 6 + 1)  # noqa: S311 (spreads load, guards nothing)
+        await self._database.write(
+            sources.contacted, key, now, next_at, address, self.owner, length, self._lease_ms
+        )
         if key not in self._connected:
             self._connected.add(key)
             self._live.changed(key)
@@ -283,6 +332,14 @@ class Contact:
         self._connected.discard(source.bee)
         await self._database.write(sources.failed, source.bee, sentence, now_ms() + delay)
         self._live.changed(source.bee)
+        if not self._keeps_all_open:
+            # The next try may be another process's.
+            self._chore(self._close_unclaimed(source.bee))
+
+    async def _close_unclaimed(self, key: bytes) -> None:
+        await asyncio.sleep(0)
+        if key not in self._visits and key not in self._connected:
+            await self.drop(key)
 
     async def _conflicted(self, followed: Followed, proof: Any) -> None:
         key = followed.key

@@ -65,6 +65,8 @@ class Live:
         self._rendering = asyncio.Lock()
         self._closed = False
         self.readers = 0
+        self.on_publish: Callable[[Change], None] | None = None
+        """Hears of what changed in this process, for the others (fanout.py)."""
 
     @property
     def last_id(self) -> str:
@@ -96,6 +98,15 @@ class Live:
         change, self._collecting = self._collecting, None
         if change is None:
             return
+        if self.on_publish is not None:
+            self.on_publish(change)
+        self._keep(change)
+
+    def receive(self, change: Change) -> None:
+        """Another process committed rows."""
+        self._keep(change)
+
+    def _keep(self, change: Change) -> None:
         change.number = self._kept[-1].number + 1 if self._kept else 1
         self._kept.append(change)
         self._wake()

@@ -18,6 +18,7 @@ from feedagg import logs
 from feedagg.aggregator import Aggregator
 from feedagg.app import create_app
 from feedagg.settings import Settings, split_address
+from feedagg.workers import WEB
 
 STOP_SECONDS = 5
 WEB_URL_FILE = "web-url"
@@ -56,14 +57,10 @@ async def serve(settings: Settings, *, is_json: bool) -> None:
     aggregator = await Aggregator.open(settings)
     try:
         web = _bind(settings.web)
-        try:
-            host, port = await aggregator.peer.listen(*split_address(settings.listen))
-        except OSError as error:
-            raise _cannot_listen(settings.listen, error) from error
+        url = aggregator.url = _url(settings, web)
+        listen = await _listen(aggregator)
         await aggregator.start()
         settle_garbage_collector()
-        listen = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        url = _url(settings, web)
         where = settings.dir / WEB_URL_FILE
         where.write_text(f"{url}\n", "ascii")
         _announce(aggregator, url=url, listen=listen, is_json=is_json)
@@ -111,7 +108,19 @@ def _url(settings: Settings, bound: socket.socket) -> str:
     return f"http://{shown}:{bound.getsockname()[1]}/"
 
 
-def _announce(aggregator: Aggregator, *, url: str, listen: str, is_json: bool) -> None:
+async def _listen(aggregator: Aggregator) -> str | None:
+    """Where peers connect; None in a process that only serves pages."""
+    settings = aggregator.settings
+    if settings.role == WEB:
+        return None
+    try:
+        host, port = await aggregator.peer.listen(*split_address(settings.listen))
+    except OSError as error:
+        raise _cannot_listen(settings.listen, error) from error
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _announce(aggregator: Aggregator, *, url: str, listen: str | None, is_json: bool) -> None:
     ready: dict[str, Any] = {
         "event": "ready",
         "key": aggregator.peer.public_key.hex(),
@@ -122,6 +131,7 @@ def _announce(aggregator: Aggregator, *, url: str, listen: str, is_json: bool) -
         print(json.dumps(ready), flush=True)
         return
     print(f"The feed is at      {url}")
-    print(f"Peers connect to    {listen}")
+    if listen is not None:
+        print(f"Peers connect to    {listen}")
     print(f"Add a bee at        {url}submit    or with: feedagg --dir {aggregator.settings.dir} add KEY")
     print("Ctrl-C stops it.", flush=True)

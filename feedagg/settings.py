@@ -21,6 +21,7 @@ LOOPBACK_HOSTS: Final = ("127.0.0.1", "::1", "localhost")
 CONFIG_FILE: Final = "feedagg.toml"
 PREFIX: Final = "FEEDAGG_"
 
+ROLES: Final = ("all", "web", "ingest", "jobs")
 LOGS: Final = ("text", "json")
 PEER_ADDRESSES: Final = ("auto", "public", "any")
 
@@ -41,6 +42,17 @@ class Settings:
     web: str = _set("127.0.0.1:8080", "where pages are served; port 0 takes a free one")
     listen: str = _set("127.0.0.1:0", "where peers may connect")
     db: str | None = _set(None, "a database URL, such as postgresql+psycopg://user@host/name; none: SQLite")
+    role: str = _set(
+        "all",
+        "what this process does: all; or, of several on one PostgreSQL, web (pages), ingest (reads bees), jobs (writes "
+        "the aggregator's own bees)",
+        one_of=ROLES,
+    )
+    lease_seconds: float = _set(
+        90.0,
+        "how long a bee stays with a process that is not heard of; a third of it between check-ups",
+        at_least=1,
+    )
     no_dht: bool = _set(False, "find peers only by the addresses given")
     bootstrap: str | None = _set(None, "nodes of the DHT to begin with, host:port,...; none: the public ones")
     dht_node: bool = _set(False, "store for others in the DHT as soon as this machine is reachable")

@@ -228,9 +228,23 @@ def trust(connection: Connection, bee: bytes, *, is_trusted: bool) -> None:
 # --- the claim ----------------------------------------------------------------------------------
 
 
-def claim(connection: Connection, owner: str, now: int, limit: int) -> list[Source]:
-    """Lease at most `limit` due sources, the longest due first."""
-    free = or_(sources.c.lease_until.is_(None), sources.c.lease_until < now, sources.c.lease_owner == owner)
+def claim(
+    connection: Connection,
+    owner: str,
+    now: int,
+    limit: int,
+    lease_ms: int = LEASE_MS,
+    is_held: bool | None = None,
+) -> list[Source]:
+    """Lease at most `limit` due sources, the longest due first. `is_held`: only those that `owner` holds already, or
+    (False) only others.
+    """
+    held = and_(sources.c.lease_owner.is_not(None), sources.c.lease_owner == owner)
+    free = or_(sources.c.lease_until.is_(None), sources.c.lease_until < now)
+    if is_held is None:
+        free = or_(free, held)
+    else:
+        free = held if is_held else and_(free, ~held)
     wanted = (sources.c.next_at <= now, sources.c.state == FOLLOWING)
     due = select(sources.c.bucket, sources.c.bee).where(*wanted, free)
     due = due.order_by(sources.c.next_at).limit(limit).with_for_update(skip_locked=True)
@@ -238,13 +252,20 @@ def claim(connection: Connection, owner: str, now: int, limit: int) -> list[Sour
     if not keys:
         return []
     mine = tuple_(sources.c.bucket, sources.c.bee).in_([tuple(key) for key in keys])
-    lease = {"lease_owner": owner, "lease_until": now + LEASE_MS, "next_at": now + LEASE_MS}
+    lease = {"lease_owner": owner, "lease_until": now + lease_ms, "next_at": now + lease_ms}
     claimed = connection.execute(update(sources).where(mine).values(lease).returning(*sources.c))
     return [Source(*row) for row in claimed]
 
 
 def contacted(
-    connection: Connection, bee: bytes, now: int, next_at: int, address: str | None, owner: str, length: int
+    connection: Connection,
+    bee: bytes,
+    now: int,
+    next_at: int,
+    address: str | None,
+    owner: str,
+    length: int,
+    lease_ms: int = LEASE_MS,
 ) -> None:
     """It was reached (at `address`, if one was dialled); look again at `next_at`, and keep it leased until
     then.
@@ -252,9 +273,11 @@ def contacted(
     reached = {
         "connected": True, "last_contact": now, "first_contact": func.coalesce(sources.c.first_contact, now),
         "attempts": 0, "error": None, "next_at": next_at, "lease_owner": owner,
-        "lease_until": next_at + LEASE_MS, "length": length,
+        "lease_until": next_at + lease_ms, "length": length,
     }  # fmt: skip
-    connection.execute(update(sources).where(_is(bee), sources.c.state == FOLLOWING).values(reached))
+    # Another process may have taken it over while this one was not heard of: then it is not this one's to hold.
+    ours = or_(sources.c.lease_owner.is_(None), sources.c.lease_owner == owner, sources.c.lease_until < now)
+    connection.execute(update(sources).where(_is(bee), sources.c.state == FOLLOWING, ours).values(reached))
     if address is not None:
         here = (hints.c.bee == bee, hints.c.address == address)
         connection.execute(update(hints).where(*here).values(last_ok=now))
@@ -276,6 +299,14 @@ def lost(connection: Connection, bees: Sequence[bytes], now: int, next_at: int) 
     }  # fmt: skip
     for bee in bees:
         connection.execute(update(sources).where(_is(bee)).values(gone))
+
+
+def held_by_others(connection: Connection, owner: str, bees: Sequence[bytes], now: int) -> list[bytes]:
+    """Those of these bees that another process holds now."""
+    query = select(sources.c.bee).where(
+        sources.c.bee.in_(bees), sources.c.lease_owner != owner, sources.c.lease_until >= now
+    )
+    return list(connection.execute(query).scalars())
 
 
 def release(connection: Connection, owner: str, now: int) -> None:

@@ -74,6 +74,7 @@ sources = Table(
     Column("waits_until", BigInteger),
 )
 Index("sources_due", sources.c.next_at)
+Index("sources_lease", sources.c.lease_owner)
 Index("sources_state", sources.c.state, sources.c.state_at)
 Index("sources_submitter", sources.c.submitter)
 Index("sources_by_bee", sources.c.bee, unique=True)
@@ -260,3 +261,25 @@ alarms = Table(  # keys that signed two trees of one length, with the evidence
 def bucket_of(bee: bytes) -> int:
     """The bucket of a bee's 32-byte key."""
     return bee[0] % BUCKETS
+
+
+workers = Table(  # the processes that share this database
+    "workers",
+    metadata,
+    Column("owner", String(64), primary_key=True),
+    Column("role", String(8), nullable=False),  # workers.ROLES
+    Column("url", Text),
+    Column("started_at", BigInteger, nullable=False),
+    Column("seen_at", BigInteger, nullable=False),
+    Column("bees", Integer, nullable=False),
+)
+
+live_events = Table(  # what their open pages are told; kept for some minutes
+    "live_events",
+    metadata,
+    Column("id", _number, primary_key=True, autoincrement=True),
+    Column("at", BigInteger, nullable=False),
+    Column("owner", String(64), nullable=False),
+    Column("change", Text, nullable=False),
+)
+Index("live_events_at", live_events.c.at)
