@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Awaitable, Callable
 from functools import wraps
@@ -26,6 +27,8 @@ from feedagg.pages import network as network_page
 from feedagg.pages.decisions import number
 from feedagg.pages.keys import bee_of
 from feedagg.web import aggregator
+
+log = logging.getLogger("feedagg.admin")
 
 Handler = Callable[[Request], Awaitable[Response]]
 SessionHandler = Callable[[Request, Session], Awaitable[Response]]
@@ -195,6 +198,7 @@ async def act(request: Request, held: Session) -> Response:
     try:
         form = await _checked_form(request, held)
         done = await aggregator(request).database.write(_change(form))
+        log.info("operator: %s", _text(form, "action"), extra={"bee": _text(form, "bee"), "result": done})
         await aggregator(request).standing.tick()
     except (_Refused, MeadowError) as error:
         if form is None:

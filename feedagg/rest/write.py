@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -11,6 +12,8 @@ from feedagg.addresses import normal
 from feedagg.ingest import now_ms
 from feedagg.operations import OPERATIONS, Operation, Target
 from feedagg.rest.call import Call, Wrong
+
+log = logging.getLogger("feedagg.rest")
 
 
 def on_bee(name: str) -> Callable[[Call], Awaitable[dict[str, Any]]]:
@@ -45,6 +48,7 @@ async def _run(call: Call, operation: Operation, target: Target) -> dict[str, An
         raise Wrong(409, str(error)) from None
     except BadArgument as error:
         raise Wrong(400, str(error)) from None
+    log.info("operator: %s", operation.name, extra={"bee": target.bee.hex(), "changed": changed})
     await call.here.standing.tick()
     return {"changed": changed, "message": operation.done if changed else operation.same}
 

@@ -17,6 +17,7 @@ from urllib.parse import quote
 from urllib.request import urlopen
 
 from tests.flow.test_two_commands import addresses, started, wait_for
+from tests.support import operator_pictures
 from tests.support.screens import browser, capture
 
 OWN_RECORDS = (
@@ -98,6 +99,7 @@ async def take(feed: str, peer: str, folder: Path) -> None:
         for name, url in pages.items():
             await capture(chromium, name, url)
             print(name, url)
+        await operator_pictures.take(chromium, feed, folder / ".meadow" / "aggregator", items)
 
 
 def main() -> None:
