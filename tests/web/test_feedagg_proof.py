@@ -111,7 +111,7 @@ async def test_a_mark_says_no_more_than_is_known(followed: Any) -> None:
         assert "Current</a>" not in html
 
         def unknown(connection: Any) -> None:
-            connection.execute(sources.sources.update().values(length=0))
+            connection.execute(sources.sources.update().values(cursor=0, tail=0))
 
         await running.database.write(unknown)
         assert "Indexed</a>" in (await web.get("/")).text
