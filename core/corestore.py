@@ -145,6 +145,11 @@ class Corestore:
         """The cores in the store (discovery key, alias), or only those named in this namespace."""
         return self._registry.list(None if all_namespaces else self._namespace)
 
+    def signed_here(self) -> Iterator[tuple[bytes, str | None]]:
+        """The key of every core whose secret key this store holds, and its name here if it has one."""
+        for key, alias in self._registry.signed_here():
+            yield key, None if alias is None else alias.name
+
     @property
     def sessions(self) -> Sequence[Hypercore]:
         """The sessions that were made here and are not closed."""

@@ -24,7 +24,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from .corestore import Corestore
 from .crypto.hashing import hash32
@@ -64,6 +64,7 @@ __all__ = [
     "PeerError",
     "PeerUnreachable",
     "ProofFile",
+    "SecretKey",
     "SharedStatus",
     "Testnet",
     "TopicStatus",
@@ -93,6 +94,15 @@ _STATEMENT = b"meadow statement 1\n"
 def is_signed(statement: bytes, signature: bytes, public_key: bytes) -> bool:
     """Whether the peer `public_key` made this statement. False for anything malformed."""
     return verify(_STATEMENT + hash32(statement), signature, public_key)
+
+
+class SecretKey(NamedTuple):
+    """A secret key that a peer holds: the public key (or the log's key) it belongs to, and the log's name in the store;
+    None for the peer's own, which writes nothing.
+    """
+
+    key: bytes
+    name: str | None
 
 
 class Peer:
@@ -185,6 +195,11 @@ class Peer:
     async def safe(self) -> None:
         """Return when what was written here so far survives a power cut. Raises `StorageError` when it cannot."""
         await self.store.safe()
+
+    def secret_keys(self) -> list[SecretKey]:
+        """Every secret key that this peer holds, by its public half: its own, and those of logs it can write."""
+        logs = [SecretKey(key, name or "") for key, name in self.store.signed_here()]
+        return [SecretKey(self.public_key, None), *logs]
 
     def sign(self, statement: bytes) -> bytes:
         """This peer's signature (64 bytes) over a statement of its own; `is_signed` checks it with `public_key`."""

@@ -54,6 +54,7 @@ class Aggregator:
         self.ingest.on_postponed = self.metrics.postponed.inc
         self.contact = contact.Contact(database, peer, self.ingest, self.live, settings)
         self.submissions = web.RateLimit(settings.submit_burst, settings.submit_per_hour)
+        self.provings = web.RateLimit(6, 60)
         self.readers_words = web.RateLimit(settings.report_burst, settings.report_per_hour)
         self.wrong_tokens = session.wrong_tokens()
         self.started_at = time.time()

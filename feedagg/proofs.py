@@ -70,7 +70,7 @@ async def opened(here: Aggregator, bee: bytes) -> AsyncIterator[Hyperbee]:
 
 async def record_file(here: Aggregator, bee: bytes, key: bytes) -> bytes:
     """That the record shown under `key` is the block it says, signed by the bee's key. Raises `NoProof`."""
-    item = await here.database.read(_shown, bee, key)
+    item = await here.database.read(shown_item, bee, key)
     async with opened(here, bee) as log:
         try:
             return _bounded(encode_file(prove_record(log.core, item.seq)))
@@ -101,7 +101,7 @@ async def lookup_file(here: Aggregator, bee: bytes, key: bytes, *, seconds: floa
 
 async def history_file(here: Aggregator, bee: bytes, key: bytes) -> bytes:
     """The versions of a record that are stored here, newest first. Raises `NoProof`."""
-    item = await here.database.read(_shown, bee, key)
+    item = await here.database.read(shown_item, bee, key)
     async with opened(here, bee) as log:
         seqs = await find_versions(log.core, key, item.seq, blocks=HISTORY_BLOCKS, limit=HISTORY_VERSIONS)
         try:
@@ -133,7 +133,7 @@ async def witness_entry_file(here: Aggregator, bee: bytes, key: bytes) -> bytes:
 
 
 async def _witness(here: Aggregator, bee: bytes, key: bytes) -> tuple[Item, dict[str, Any]]:
-    item = await here.database.read(_shown, bee, key)
+    item = await here.database.read(shown_item, bee, key)
     async with opened(here, bee) as log:
         said = await transparency.witness(here.publisher.log, bee, item.seq, log.core.fork)
     if said is None:
@@ -181,7 +181,8 @@ def _followed(connection: Connection, bee: bytes, key: bytes) -> Source:
     return source
 
 
-def _shown(connection: Connection, bee: bytes, key: bytes) -> Item:
+def shown_item(connection: Connection, bee: bytes, key: bytes) -> Item:
+    """The row of a record that may be shown. Raises `NoProof`."""
     _followed(connection, bee, key)
     item = queries.record(connection, bee, key)
     if item is None or item.status not in (Status.SHOWN, Status.KEPT):

@@ -226,19 +226,29 @@ def film(
     """All that is said about the film called `name` (`tmdb:N`, ..., `t:<slug>:<year>`)."""
     about = ABOUT_FILM & _same_film(connection, name)
     page = page_of(connection, about, before, after)
-    newest_first = func.row_number().over(
-        partition_by=records.c.bee, order_by=(records.c.sort_at.desc(), records.c.id.desc())
-    )
-    rated = (
-        select(records.c.rating, newest_first.label("nth"))
-        .where(about, records.c.rating.is_not(None))
-        .subquery()
-    )
+    rated = _rated(about)
     query = select(rated.c.rating, func.count()).where(rated.c.nth == 1).group_by(rated.c.rating)
     given = {row.rating: row[1] for row in connection.execute(query)}
     people = sum(given.values())
     average = sum(rating * number for rating, number in given.items()) / people if people else None
     return Film(page, average, people, tuple(given.get(rating, 0) for rating in range(1, 11)))
+
+
+def ratings(connection: Connection, name: str, limit: int) -> list[tuple[bytes, int, int]]:
+    """(bee, block, rating) of each bee's newest rating of a film, at most `limit`: what the score is made of."""
+    rated = _rated(ABOUT_FILM & _same_film(connection, name))
+    query = select(rated.c.bee, rated.c.seq, rated.c.rating).where(rated.c.nth == 1)
+    found = connection.execute(query.order_by(rated.c.bee).limit(limit))
+    return [(bytes(bee), seq, rating) for bee, seq, rating in found]
+
+
+def _rated(about: ColumnElement[bool]) -> Any:
+    """Ratings, each bee's newest one being its first."""
+    newest_first = func.row_number().over(
+        partition_by=records.c.bee, order_by=(records.c.sort_at.desc(), records.c.id.desc())
+    )
+    columns = (records.c.bee, records.c.seq, records.c.rating, newest_first.label("nth"))
+    return select(*columns).where(about, records.c.rating.is_not(None)).subquery()
 
 
 def _same_film(connection: Connection, name: str) -> ColumnElement[bool]:

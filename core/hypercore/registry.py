@@ -111,6 +111,15 @@ class LogRegistry:
             if namespace is None or (alias is not None and alias.namespace == namespace):
                 yield CoreInfo(discovery_key_of(key), alias)
 
+    def signed_here(self) -> Iterator[tuple[bytes, Alias | None]]:
+        """The key and name of every log whose secret key this store holds; opens none."""
+        for _, entry in self.storage.range(*core_bounds()):
+            identity = self.storage.get(log_prefix(U32.unpack_from(entry)[0]) + IDENTITY)
+            if identity is not None:
+                known = Identity.decode(identity)
+                if known.key_pair is not None:
+                    yield known.key, _alias_in(entry)
+
     def drop(self, discovery_key: bytes) -> int:
         """Take a log out of the store with all that belongs to it; returns how many blocks it held here.
 

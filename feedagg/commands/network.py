@@ -50,7 +50,7 @@ def net(directory: Path, is_json: bool) -> None:
         print(f"  {one['key'][:8]}  could not be connected: {one['sentence']}")
 
 
-def ask(directory: Path, path: str) -> dict[str, Any]:
+def ask(directory: Path, path: str, *, seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
     """A JSON answer of the aggregator that runs in `directory`, as its operator. Raises with a sentence."""
     import httpx2
 
@@ -63,8 +63,10 @@ def ask(directory: Path, path: str) -> dict[str, Any]:
     token = operator_token.load(directory).reveal()
     try:
         answer = httpx2.get(
-            f"{_from_here(url)}{path}", headers={"authorization": f"Bearer {token}"}, timeout=ANSWER_SECONDS
+            f"{_from_here(url)}{path}", headers={"authorization": f"Bearer {token}"}, timeout=seconds
         )
+        if answer.is_client_error and answer.headers.get("content-type", "").startswith("application/json"):
+            raise MeadowError(str(answer.json().get("error")))
         answer.raise_for_status()
         said: dict[str, Any] = answer.json()
     except httpx2.ConnectError as error:  # it was killed, and could not take its file away

@@ -18,7 +18,7 @@ from feedagg.web import aggregator, page, problem
 @dataclass(frozen=True, slots=True)
 class FilmView:
     """`average`: half stars, 1 to 10, None without ratings; `people`: how many gave one; `bars`: (rating, how many
-    gave it, in per cent of the most frequent).
+    gave it, in per cent of the most frequent); `proofs`: where the signed ratings are.
     """
 
     title: str
@@ -29,6 +29,7 @@ class FilmView:
     feeds: list[FeedLink]
     cards: list[Card]
     paging: Paging
+    proofs: str
 
 
 async def show(request: Request) -> Response:
@@ -55,5 +56,6 @@ async def show(request: Request) -> Response:
         feeds=listings.links(views.film_href(name)),
         cards=cards,
         paging=paging(request, film.page),
+        proofs=f"/proofs{views.film_href(name)}",
     )
     return page(request, "feedagg/film.html", view, block="records")

@@ -44,7 +44,7 @@ class ProofView:
 async def show(request: Request) -> Response:
     """`GET /proof`: the page; with `?bee=` and `?key=` it holds the files of that record already."""
     try:
-        asked = _asked(request)
+        asked = asked_in_query(request)
     except BadArgument as error:
         return problem(request, 400, "No such proof", str(error))
     if asked is None:
@@ -71,7 +71,7 @@ async def file(request: Request) -> Response:
     if name not in MAKERS:
         return problem(request, 404, "No such proof", f"There are these: {', '.join(MAKERS)}.")
     try:
-        asked = _asked(request, needs_key=name != "conflict")
+        asked = asked_in_query(request, needs_key=name != "conflict")
         if asked is None:
             raise BadArgument("Say which record: ?bee= and ?key=.")
         data = await MAKERS[name](aggregator(request), *asked)
@@ -92,7 +92,7 @@ def proof_response(data: bytes, name: str) -> Response:
     return Response(data, media_type=MEDIA_TYPE, headers=headers)
 
 
-def _asked(request: Request, *, needs_key: bool | None = None) -> tuple[bytes, bytes] | None:
+def asked_in_query(request: Request, *, needs_key: bool | None = None) -> tuple[bytes, bytes] | None:
     """The bee and the key in the query, None when neither is there. Raises `BadArgument`."""
     if needs_key is None:
         needs_key = request.query_params.get("about") != "conflict"
@@ -119,6 +119,7 @@ def _more(bee: bytes, key: bytes) -> tuple[tuple[str, str], ...]:
         (here, "Its proof"),
         (f"{here}&about=history", "Edit history"),
         (f"{here}&about=witness", "When did it exist?"),
+        (proof_href("/prove", bee, key), "Prove that you cannot delete it"),
     )
 
 

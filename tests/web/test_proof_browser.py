@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -156,6 +157,53 @@ async def test_absence_hiding_history_and_witness(chromium: Any, followed: Any) 
         ]
         await page.goto(url + proof_href("/proof", key, KEY) + "&about=witness")
         await page.locator("#proof-together .notice-ok", has_text="Both fit together").wait_for()
+
+
+async def test_a_score_is_recomputed_here(chromium: Any, followed: Any) -> None:
+    """From the signed ratings, in the browser; one that was tampered with on the way is not counted but named."""
+    _, url, bee = followed
+    movie = {"film": {"title": "Ran", "year": 1985}, "rating": 9, "createdAt": format_date(now_ms())}
+    await bee.put("movie/0000000000000001", movie)
+    async with open_page(chromium) as page:
+        async with asyncio.timeout(30):
+            while (await page.goto(f"{url}/film/t:ran:1985")).status != 200:
+                await asyncio.sleep(0.1)
+        await page.get_by_role("button", name="Recompute here").click()
+        await page.locator("#recomputed .notice-ok", has_text="4.5 of 5 from 1 person").wait_for()
+        assert "Ran" in await page.locator("#recomputed").inner_text()
+
+        async def tampered(route: Any) -> None:
+            answer = await route.fetch()
+            body = await answer.json()
+            data = bytearray(base64.b64decode(body["proofs"][0]))
+            at = data.index(b'"rating":9')
+            data[at + 9 : at + 10] = b"1"
+            await route.fulfill(json={**body, "proofs": [base64.b64encode(data).decode()]})
+
+        await page.route("**/proofs/film/**", tampered)
+        await page.get_by_role("button", name="Recompute here").click()
+        await page.locator("#recomputed .notice-bad", has_text="1 of 1 ratings prove nothing").wait_for()
+
+
+async def test_a_receipt_and_the_proof_that_nothing_can_be_deleted(
+    chromium: Any, followed: Any, tmp_path: Path
+) -> None:
+    running, url, bee = followed
+    async with open_page(chromium) as page:
+        await page.goto(url + proof_href("/prove", bee.core.key, KEY))
+        await page.get_by_role("button", name="Do it now").click()
+        await page.locator(".notice-ok", has_text="came back from").wait_for()
+        await page.locator("#proof-record .notice-ok").wait_for()
+        answer = await page.request.get(f"{url}/receipt/{bee.core.key.hex()}")
+        good = await answer.body()
+        await page.goto(f"{url}/proof")
+        for name, data, kind in (("good", good, "ok"), ("bad", good.replace(b'"fork', b'"frok'), "bad")):
+            path = tmp_path / f"{name}.json"
+            path.write_bytes(data.replace(b'\\"fork', b'\\"frok') if name == "bad" else data)
+            await page.locator("#proof-file").set_input_files(path)
+            section = page.locator("#proof-found section", has_text=path.name)
+            await section.locator(f".notice-{kind}").wait_for()
+        assert running.peer.public_key.hex() not in await page.locator("#proof-found").inner_text()
 
 
 async def test_the_page_fits_a_phone(chromium: Any, followed: Any) -> None:

@@ -2,6 +2,7 @@
 // What a file says is shown as text only; it may be by anybody.
 
 import { CONFLICT, HISTORY, LOOKUP, checkFile } from './check.js'
+import { checkReceipt } from './receipt.js'
 
 const hex = (bytes) => Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('')
 const text = (bytes) => new TextDecoder().decode(bytes)
@@ -72,9 +73,20 @@ function show (found) {
   return parts
 }
 
+// A signed receipt (JSON): what an aggregator said about a bee, under its own key.
+function showReceipt (bytes) {
+  const said = checkReceipt(bytes)
+  const rows = Object.entries(said.statement).map(([name, value]) => [name, typeof value === 'string' ? value : JSON.stringify(value)])
+  return [notice('ok', `True: the aggregator ${said.key.slice(0, 8)}… said this. Checked in this browser.`), facts([['Key of the aggregator', said.key], ...rows])]
+}
+
 // Fills `box` with what the file shows, and returns it; null when it shows nothing.
 function check (box, bytes) {
   try {
+    if (bytes[0] === 0x7b) {
+      box.replaceChildren(...showReceipt(bytes))
+      return null
+    }
     const found = checkFile(bytes)
     box.replaceChildren(...show(found))
     return found
