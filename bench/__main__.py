@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench import dht, feed, network_udx, pages, swarm
+from bench import dht, feed, hyp, network_udx, pages, swarm
 
 HERE = Path(__file__).resolve().parent
 OURS, NODE = "ours", "node"
@@ -206,7 +206,7 @@ def main() -> None:
     parser.add_argument(
         "questions",
         nargs="*",
-        choices=[*names, "udx", "dht", "swarm", "feed", "pages", []],
+        choices=[*names, "udx", "dht", "swarm", "feed", "hyp", "pages", []],
         help="which (default: all but pages, which fills a database with a million records first)",
     )
     parser.add_argument("--rounds", type=int, default=3)
@@ -220,7 +220,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="meadow-bench-") as root:
         bench = Bench(Path(root), 1 if options.quick else options.rounds, 0.1 if options.quick else 1.0)
         print(f"{platform.machine()}, Python {platform.python_version()}, medians of {bench.rounds} rounds")
-        chosen = options.questions or [*names, "udx", "dht", "swarm", "feed"]
+        chosen = options.questions or [*names, "udx", "dht", "swarm", "feed", "hyp"]
         results = [show(line) for name in chosen if name in names for line in getattr(bench, name)()]
         if "udx" in chosen:
             results += network_udx.run(bench.rounds, bench.scale)
@@ -230,6 +230,8 @@ def main() -> None:
             results += swarm.run(bench.rounds, bench.scale)
         if "feed" in chosen:
             results += feed.run(Path(root), bench.rounds, bench.scale)
+        if "hyp" in chosen:
+            results += hyp.run(Path(root), bench.rounds, bench.scale)
         if "pages" in chosen:
             results += pages.run(Path(root), bench.scale)
     if options.json:

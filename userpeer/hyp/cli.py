@@ -103,7 +103,7 @@ def start(
             memory_only=memory_only,
         )
         started = spawn.start(settings, public_dht=nodes is None and not no_dht)
-        about = spawn.status(settings)
+        about = spawn.status(settings) if obj.as_json else {}
     except (MeadowError, OSError) as error:
         fail(obj, error)
     if not started:

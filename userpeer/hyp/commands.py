@@ -11,7 +11,6 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +67,8 @@ async def _import(service: PeerService, arguments: Arguments) -> Items:
 
 
 async def _status(service: PeerService, arguments: Arguments) -> Items:
+    from importlib.metadata import version  # slow to import, and a start need not wait for it
+
     settings = service.settings
     network = service.peer.network
     status = None if network is None else network.status()
