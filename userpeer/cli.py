@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import click
 
-from core.errors import MeadowError
+from core.errors import MeadowError, StorageLocked
 
 from . import owning_cli
 from .settings import DEFAULT_WEB, UNDO_SECONDS, Settings, default_directory, parse_address
@@ -310,6 +310,11 @@ def run(
             undo_seconds,
         )
         asyncio.run(serve(settings, _announce_json if obj.as_json else _announce))
+    except StorageLocked as error:
+        hint = (
+            "If that is the daemon of `hyp`, `hyp daemon stop` ends it: it is the same peer without a page."
+        )
+        fail(obj, StorageLocked(f"{error}. {hint}"))
     except (MeadowError, OSError) as error:
         fail(obj, error)
 

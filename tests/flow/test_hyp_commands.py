@@ -211,6 +211,12 @@ def test_the_personal_bee_is_the_same_through_both_command_lines(place: Path) ->
     assert json.loads(program(place, "bee", "get", "anything").stdout)["value"] == 1
 
 
+def test_a_page_beside_the_daemon_is_refused_with_the_way_out(place: Path) -> None:
+    done = program(place, "run", "--no-dht")
+    assert done.returncode == 1
+    assert "`hyp daemon stop`" in done.stderr
+
+
 def test_a_wrong_command_is_refused_with_the_nearest_one(place: Path) -> None:
     assert "did you mean `hyp daemon start`?" in refused(place, "daemon", "strat", code=2)
     assert "did you mean `hyp seed`?" in refused(place, "sede", code=2)
