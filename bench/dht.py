@@ -50,7 +50,7 @@ def living(side: str, role: str, *arguments: object) -> Iterator[Answer]:
     assert process.stdin is not None
     assert process.stdout is not None
     try:
-        yield dict(json.loads(process.stdout.readline()))
+        yield {**json.loads(process.stdout.readline()), "pid": process.pid}
     finally:
         process.stdin.close()
         try:
@@ -77,6 +77,15 @@ def ask(side: str, role: str, *arguments: object) -> Answer:
     return {**json.loads(done.stdout.splitlines()[-1]), "wall": wall}
 
 
+def processor_seconds(*others: Answer) -> float:
+    """Spent so far by these processes."""
+    ticks = 0
+    for other in others:
+        fields = Path(f"/proc/{other['pid']}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 # --- the questions ------------------------------------------------------------------------------------
 
 
@@ -85,13 +94,19 @@ def connections(side: str, parallel: int, again: int) -> Answer:
         living(side, "testnet", SMALL_TESTNET) as net,
         living(side, "serve", net["bootstrap"], KEYS) as server,
     ):
-        return ask(side, "connect", net["bootstrap"], ",".join(server["keys"]), again, parallel)
+        before = processor_seconds(net, server)
+        answer = ask(side, "connect", net["bootstrap"], ",".join(server["keys"]), again, parallel)
+        spent = answer["cpu"] + processor_seconds(net, server) - before
+    return {**answer, "processor": spent / answer["count"] * 1000}
 
 
 def lookups(side: str, count: int) -> Answer:
     with living(side, "testnet", LARGE_TESTNET) as net:
+        before = processor_seconds(net)
         answer = ask(side, "lookup", net["bootstrap"], count)
-    return {"ms": statistics.median(answer["times"]), "mb": answer["mb"]}
+        spent = answer["cpu"] + processor_seconds(net) - before
+    times = statistics.median(answer["times"])
+    return {"ms": times, "mb": answer["mb"], "processor": spent / answer["count"] * 1000}
 
 
 def cold_start(side: str) -> Answer:
@@ -124,7 +139,7 @@ def show(
         ratio = medians[NODE] / medians[side] if lower_is_better else medians[side] / medians[NODE]
         mb = statistics.median(answer["mb"] for answer in measured)
         print(
-            f"  {side:<16}{medians[side]:>12,.1f}  ({figures[0]:,.1f} to {figures[-1]:,.1f})"
+            f"  {side:<16}{medians[side]:>12,.2f}  ({figures[0]:,.2f} to {figures[-1]:,.2f})"
             f"   speed {ratio:5.2f}x   {mb:6.0f} MB"
         )
         rows[side] = {key: medians[side], "ratio": ratio, "mb": mb, "all": figures}
@@ -145,10 +160,14 @@ def run(rounds: int, scale: float) -> list[Answer]:
             results.append(
                 show(f"connections by key, {which}, {how}", "/s", key, answers, lower_is_better=False)
             )
+        title = f"processor time of all processes for each of these, {how}"
+        results.append(show(title, "ms", "processor", answers, lower_is_better=True))
     answers = compare(rounds, lambda side: lookups(side, count))
     results.append(
         show(f"lookup on a testnet of {LARGE_TESTNET} nodes", "ms", "ms", answers, lower_is_better=True)
     )
+    title = "processor time of all processes for each of these lookups"
+    results.append(show(title, "ms", "processor", answers, lower_is_better=True))
     answers = compare(rounds, cold_start)
     for key, title in (
         ("wall", "from the start of the process to the last block of a bee, by its key alone"),

@@ -15,7 +15,8 @@ const TOPICS = 10
 const [role, ...args] = process.argv.slice(2)
 const say = (object) => process.stdout.write(JSON.stringify(object) + '\n')
 const clock = () => Number(process.hrtime.bigint()) / 1e9
-const memory = () => process.resourceUsage().maxRSS / 1024
+const cpu = () => Object.values(process.cpuUsage()).reduce((a, b) => a + b) / 1e6
+const memory = () => Number(/VmHWM:\s+(\d+)/.exec(fs.readFileSync('/proc/self/status', 'utf8'))[1]) / 1024
 const untilStdinEnds = () => new Promise((resolve) => process.stdin.on('end', resolve).resume())
 
 async function openNode (bootstrap) {
@@ -66,14 +67,17 @@ const roles = {
       await Promise.all(Array.from({ length: Number(parallel) }, work))
       return todo.length / (clock() - start)
     }
+    const spent = cpu()
     const first = await rate(publics)
-    say({ first, again: await rate(new Array(Number(again)).fill(publics[0])), mb: memory() })
+    const second = await rate(new Array(Number(again)).fill(publics[0]))
+    say({ first, again: second, cpu: cpu() - spent, count: publics.length + Number(again), mb: memory() })
   },
   async lookup (bootstrap, count) {
     const node = await openNode(bootstrap)
     const topics = Array.from({ length: TOPICS }, () => crypto.randomBytes(32))
     for (const topic of topics) await node.announce(topic, HyperDHT.keyPair()).finished()
     const times = []
+    const spent = cpu()
     for (let i = 0; i < Number(count); i++) {
       const start = clock()
       let found = 0
@@ -81,7 +85,7 @@ const roles = {
       times.push((clock() - start) * 1000)
       if (found < 1) throw new Error('a lookup found nobody')
     }
-    say({ times, mb: memory() })
+    say({ times, cpu: cpu() - spent, count: times.length, mb: memory() })
   },
   async author (bootstrap) {
     const { Hyperswarm, Corestore, Hyperbee } = stack()
