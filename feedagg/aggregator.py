@@ -63,7 +63,7 @@ class Aggregator:
         self.url: str | None = None
         """Where this process answers, once it does."""
         self.standing = standing.Standing(database, peer, self.contact, self.ingest)
-        self._jobs = jobs.scheduler(self.contact, self.standing, self.metrics, self.beat)
+        self._jobs = jobs.scheduler(self.contact, self.standing, self.metrics, database, self.beat)
 
     @classmethod
     async def open(cls, settings: Settings) -> Aggregator:

@@ -3,10 +3,10 @@
 The index knows which term is in which record, not where and not how often; newest first needs no more. What it finds
 is looked at again (phrases), so the index may be coarse.
 
-SQLite's index gives its records by number, not by date, so there are two ways to the newest thirty, and neither may
-cost what the whole database costs. A rare word's records are all fetched and sorted. A common word is met often, so
-the feed is walked from its newest record on, asking of each whether it holds the word. The border lies where both
-cost alike. PostgreSQL's planner makes the same choice from its statistics.
+SQLite's index gives its records by number, not by date, so there are three ways to the newest thirty, and none may
+cost what the whole database costs. A rare word's records are fetched and sorted. The numbers of a middling word's
+records are a set, and the feed is walked from its newest record on, looking for members. A common word is met soon, so
+the feed is walked asking of each record whether it holds the word. PostgreSQL's planner chooses from its statistics.
 """
 
 from __future__ import annotations
@@ -38,22 +38,25 @@ from feedagg.queries import PAGE, Item, Order, Page, Place, by_ids
 from feedagg.search import Query, Term, holds
 from feedagg.tables import IN_FEED, records
 
-FEW: Final = 8_000
+FEW: Final = 2_000
 """Up to so many records of a word are fetched and sorted."""
 
-WALKED: Final = 10_000
-"""Records of the feed that one page asks about at most; a page that is not full by then says where to go on."""
+COMMON: Final = 0.05
+"""A word that so large a part of the records hold is asked of one record after another."""
 
-MANY: Final = 50_000
-"""A beginning stands for many words, which may not be asked of one record after another: so many records that hold
-one of them, the last to arrive, are sorted at most.
+MANY: Final = 60_000
+"""The numbers of at most so many records are fetched, the last to arrive first. Only for a beginning (`river*`), which
+stands for too many words to be asked of records, is that a limit; other words are common when it is reached.
 """
 
-LOOKED_AT: Final = 200
-"""Records that one page looks through for a phrase, ..."""
+WALKED: Final = 30_000
+"""Records of the feed that one page looks at in a set; a page that is not full by then says where to go on."""
 
-AT_ONCE: Final = 100
-"""... so many at once."""
+ASKED: Final = 3_000
+"""Records that one page asks about a common word."""
+
+LOOKED_AT: Final = 100
+"""Records that one page looks through for a phrase."""
 
 NAMESAKES: Final = 20
 
@@ -133,16 +136,30 @@ class _Search:
         self._match = _matches(connection, terms, query.without)
         self._expression = fts_expression(terms, query.without)
         self._few: list[int] | None = None
+        self._members: set[int] | None = None
         has_beginning = any(term.is_prefix for group in [*terms, query.without] for term in group)
         if self._is_sqlite:
-            most = MANY if has_beginning else FEW + 1
-            asked = text("SELECT rowid FROM words WHERE words MATCH :match ORDER BY rowid DESC LIMIT :most")
-            asked = asked.bindparams(match=self._expression, most=most)
-            few = list(connection.execute(asked).scalars())
-            self._few = few if has_beginning or len(few) <= FEW else None
+            self._choose(has_beginning)
         elif has_beginning:
             # The planner cannot guess how many words begin so, and would walk the feed looking for them.
             connection.execute(text("SET LOCAL enable_indexscan = off"))
+
+    def _choose(self, has_beginning: bool) -> None:
+        """Which of the three ways: by the number of records, or as the last to arrive let it be guessed."""
+        ids = self._numbers(FEW + 1)
+        if len(ids) <= FEW:
+            self._few = ids
+            return
+        if not has_beginning and len(ids) / (ids[0] - ids[-1] + 1) > COMMON:
+            return
+        ids = self._numbers(MANY)
+        if has_beginning or len(ids) < MANY:
+            self._members = set(ids)
+
+    def _numbers(self, most: int) -> list[int]:
+        asked = text("SELECT rowid FROM words WHERE words MATCH :match ORDER BY rowid DESC LIMIT :most")
+        asked = asked.bindparams(match=self._expression, most=most)
+        return list(self._connection.execute(asked).scalars())
 
     def page(
         self, start: Place | None, size: int, *, is_newer: bool
@@ -151,7 +168,7 @@ class _Search:
         found: list[Item] = []
         looked_at = 0
         while True:
-            wanted = AT_ONCE if self._query.phrases else size + 1
+            wanted = LOOKED_AT if self._query.phrases else size + 1
             ids, walked_to = self._ids(start, wanted, is_newer=is_newer)
             items = by_ids(self._connection, ids)
             found += [item for item in items if holds(self._query, _texts(item))]
@@ -177,22 +194,29 @@ class _Search:
             among = text("SELECT value FROM json_each(:ids)").bindparams(ids=json.dumps(self._few))
             few = query.where(records.c.id.in_(among)).limit(limit)
             return list(self._connection.execute(few).scalars()), None
-        return self._walk(query, limit)
+        query = query.add_columns(records.c.sort_at)
+        return self._look(query, limit) if self._members is not None else self._ask(query, limit)
 
-    def _walk(self, query: Any, limit: int) -> tuple[list[int], Place | None]:
-        """The same where the word is common: a stretch of the feed, and its end if the stretch was not enough."""
-        stretch = query.add_columns(records.c.sort_at).limit(WALKED).subquery("stretch")
-        walk = (
-            select(stretch.c.id)
-            .where(text(f"EXISTS ({_HELD})").bindparams(asked=self._expression))
-            .limit(limit)
-        )
-        ids = list(self._connection.execute(walk).scalars())
+    def _look(self, query: Any, limit: int) -> tuple[list[int], Place | None]:
+        """The first members on a walk through the feed, and where the walk ended if that was not enough."""
+        members, ids, last, walked = self._members or set(), [], None, 0
+        with self._connection.execute(query.limit(WALKED)) as rows:
+            for last in rows:
+                walked += 1
+                if last.id in members:
+                    ids.append(last.id)
+                    if len(ids) == limit:
+                        return ids, None
+        return ids, Place(last.sort_at, last.id) if last is not None and walked == WALKED else None
+
+    def _ask(self, query: Any, limit: int) -> tuple[list[int], Place | None]:
+        """The same, asking the index about each record."""
+        stretch = query.limit(ASKED).subquery("stretch")
+        held = text(f"EXISTS ({_HELD})").bindparams(asked=self._expression)
+        ids = list(self._connection.execute(select(stretch.c.id).where(held).limit(limit)).scalars())
         if len(ids) == limit:
             return ids, None
-        # The page is not full: where its stretch ends is looked up once, and only then.
-        end = query.add_columns(records.c.sort_at).limit(1).offset(WALKED - 1)
-        last = self._connection.execute(end).one_or_none()
+        last = self._connection.execute(query.limit(1).offset(ASKED - 1)).one_or_none()
         return ids, None if last is None else Place(last.sort_at, last.id)
 
 

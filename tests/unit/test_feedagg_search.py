@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, text
 
 from core.records import format_date
-from feedagg import find, moderation, queries, search, sources, store, words
+from feedagg import find, moderation, queries, search, sources, store, tidying, words
 from feedagg.database import Database
 from feedagg.decide import Operation, Position, decide
 from feedagg.queries import Order
@@ -137,13 +137,18 @@ def test_what_changes_is_found_as_it_is_now(database: Database) -> None:
     assert asked(database, "fig") == [5]
 
 
-@pytest.mark.parametrize("few", [0, 8_000], ids=["common", "rare"])
+@pytest.mark.parametrize(
+    ("few", "common"), [(0, 0.0), (0, 2.0), (2_000, 0.05)], ids=["common", "middling", "rare"]
+)
 @pytest.mark.parametrize("order", list(Order))
 def test_pages_of_a_search_lose_and_double_nothing(
-    database: Database, monkeypatch: pytest.MonkeyPatch, few: int, order: Order
+    database: Database, monkeypatch: pytest.MonkeyPatch, few: int, common: float, order: Order
 ) -> None:
     monkeypatch.setattr(find, "FEW", few)
+    monkeypatch.setattr(find, "COMMON", common)
     monkeypatch.setattr(find, "WALKED", 20)
+    monkeypatch.setattr(find, "ASKED", 20)
+    monkeypatch.setattr(find, "LOOKED_AT", 10)
     chance = random.Random(3)
     write(
         database,
@@ -275,3 +280,19 @@ def test_a_search_uses_the_index_of_words(tmp_path: Path) -> None:
             "EXPLAIN QUERY PLAN SELECT rowid FROM words WHERE words MATCH 'x' LIMIT 9"
         )
         assert "VIRTUAL TABLE INDEX" in str(plan.all())
+
+
+@pytest.mark.anyio
+async def test_the_index_of_words_is_kept_in_few_pieces(tmp_path: Path) -> None:
+    with scratch_database("sqlite", tmp_path) as database:
+        database.write_now(sources.add, BEE, NOW, "command")
+        for n in range(1, 41):
+            write(database, [post(n, f"apple {n}" if n % 2 else "pear")])
+        assert database.read_now(tidying.pieces) > 1
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(tidying, "PIECES", 1)
+            patch.setattr(tidying, "PAGES_AT_ONCE", 1)
+            await tidying.tidy(database)
+            assert database.read_now(tidying.pieces) == 1
+            await tidying.tidy(database)
+        assert asked(database, "apple", size=40) == list(range(39, 0, -2))
