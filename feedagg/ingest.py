@@ -38,6 +38,10 @@ MAX_REPAIRED_KEYS = 5_000
 
 
 SLICE_BYTES = 8 * 1024 * 1024
+DEMANDED_BLOCKS = 128
+DEMANDED_STRETCHES = 4
+"""What one look at the end of a list brings: some pages, quickly. The next look brings more."""
+
 SMALL_WRITE = 32
 """Rows up to which a write need not stand behind the large ones: what people are waiting for is small."""
 
@@ -59,6 +63,9 @@ class Followed:
     kept: int
     quota: Quota | None = None
     pace: Budget | None = None
+    demanded: int = 0
+    """Stretches of history that a reader waits for."""
+    wanted: asyncio.Event = field(default_factory=asyncio.Event)
     alarm: asyncio.TimerHandle | None = None
     task: asyncio.Task[None] | None = None
     woken: bool = False
@@ -88,10 +95,14 @@ class Budget:
         self._per_second = per_second
         self._free_at = 0.0
 
-    async def spend(self, blocks: int) -> None:
+    def reserve(self, blocks: int) -> float:
+        """Take so many; how many seconds to wait before they may be read."""
         now = asyncio.get_running_loop().time()
         self._free_at = max(self._free_at, now - 1.0) + blocks / self._per_second
-        await asyncio.sleep(max(0.0, self._free_at - now))
+        return max(0.0, self._free_at - now)
+
+    async def spend(self, blocks: int) -> None:
+        await asyncio.sleep(self.reserve(blocks))
 
 
 def _nobody_counts(*_: object, **__: object) -> None:
@@ -213,16 +224,41 @@ class Ingest:
         at_most = at_most if allowed is None else min(at_most, allowed)
         stretch = forward(replace(position, fork=core.fork), core.length, at_most)
         if stretch is None:
-            stretch = backward(position, at_most)
+            stretch = backward(position, min(at_most, DEMANDED_BLOCKS) if followed.demanded else at_most)
             if stretch is None:
                 return False
-            await self._budget.spend(stretch.end - stretch.start)
+            await self._afford(followed, stretch.end - stretch.start)
         if allowed is not None and followed.pace is not None:
             await followed.pace.spend(stretch.end - stretch.start)
         operations = await self._read(followed, stretch.start, stretch.end)
         if core.fork != stretch.after.fork:
             return True  # rewritten while we read: begin again from the position that is stored
         await self._commit(followed, stretch, decide(operations, now_ms()))
+        return True
+
+    async def _afford(self, followed: Followed, blocks: int) -> None:
+        """Wait until history may be read: for the budget that all share, or for a reader who wants this bee's."""
+        if not followed.demanded:
+            delay = self._budget.reserve(blocks)
+            try:
+                async with asyncio.timeout(delay):
+                    await followed.wanted.wait()
+            except TimeoutError:
+                return
+        followed.demanded = max(0, followed.demanded - 1)
+        if not followed.demanded:
+            followed.wanted.clear()
+
+    def demand(self, key: bytes) -> bool:
+        """A reader has come to the end of what is here of this bee: read its history before that of others. Whether
+        there is any that can be read now.
+        """
+        followed = self._followed.get(key)
+        if followed is None or not followed.bee.core.peers or backward(followed.position, 1) is None:
+            return False
+        followed.demanded = DEMANDED_STRETCHES
+        followed.wanted.set()
+        self.wake(key)
         return True
 
     async def _postpone(self, followed: Followed) -> None:

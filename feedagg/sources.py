@@ -225,6 +225,12 @@ def trust(connection: Connection, bee: bytes, *, is_trusted: bool) -> None:
     connection.execute(update(sources).where(_is(bee)).values(trusted=is_trusted, waits_until=None))
 
 
+def unfinished(connection: Connection, limit: int) -> list[bytes]:
+    """Bees that are connected and whose history is not read to its beginning."""
+    query = select(sources.c.bee).where(sources.c.tail > 1, sources.c.connected)
+    return list(connection.execute(query.order_by(sources.c.tail).limit(limit)).scalars())
+
+
 # --- the claim ----------------------------------------------------------------------------------
 
 

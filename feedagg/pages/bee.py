@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 from starlette.requests import Request
@@ -37,6 +37,8 @@ class BeeView:
     is_busy: bool
     feeds: list[FeedLink]
     alarm: Alarm | None
+    here: str = ""
+    is_fetching: bool = False
 
 
 async def show(request: Request) -> Response:
@@ -75,9 +77,12 @@ async def show(request: Request) -> Response:
             is_busy,
             listings.links(author.href),
             alarms.of(connection, key),
+            here=f"{author.href}?{request.url.query}" if request.url.query else author.href,
         )
 
     view = await here.database.read(read)
+    if view is not None and not view.paging.older and view.receipt.remaining:
+        view = replace(view, is_fetching=here.ingest.demand(key))
     if view is None:
         sentence = (
             "This bee is not followed here. If you have its key and know a peer that holds it, submit it."
