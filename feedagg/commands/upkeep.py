@@ -123,7 +123,7 @@ def rebuild_(directory: Path, db: str | None) -> None:
 
         await rebuild.rebuild(database, peer, now_ms(), told)
         seconds = time.perf_counter() - began
-        print(f"{rows:,} rows in {seconds:.1f} seconds; {changed:,} of them had changed.")
+        print(f"{rows:,} rows in {seconds:.2f} seconds; {changed:,} of them had changed.")
         after = database.read_now(feed_hash.of_database)
         print(f"feed hash {after.hex()}" + (" as before" if after == before else f", it was {before.hex()}"))
 
