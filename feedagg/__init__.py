@@ -5,10 +5,12 @@
     decide    one stretch of a log in, rows out: pure                        (decide.py)
     store     rows and the cursor in one transaction                         (store.py, tables.py)
     pages     rows out as HTML, JSON Feed and live events                    (routes.py, pages/, live.py)
+    operator  who is followed, what is hidden, and why; for programs too     (policy.py, admin/, rest/)
+    upkeep    rows beside blocks, copies out and in                          (rebuild.py, backup.py, commands/)
 
 It reads bees and can never write to one: it holds no author's key, and every core it follows is opened by
-public key. Everything in its database but the hide list and the list of sources can be made again from the
-bees.
+public key. Everything in its database but what people decided and said (tables.py) can be made again from
+the bees.
 """
 
 from __future__ import annotations
