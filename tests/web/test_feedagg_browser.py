@@ -194,3 +194,18 @@ async def test_the_keyboard_reaches_the_content_first(chromium: Any, followed: A
         assert await page.evaluate("document.activeElement.textContent") == "Skip to the content"
         await page.keyboard.press("Enter")
         assert await page.evaluate("location.hash") == "#main"
+
+
+async def test_a_script_that_comes_late_still_hears_the_connection(chromium: Any, followed: Any) -> None:
+    _, url, bee = followed
+    async with open_page(chromium) as page:
+
+        async def late(route: Any) -> None:
+            await asyncio.sleep(1.0)
+            await route.continue_()
+
+        await page.route("**/feed-live.js*", late)
+        await page.goto(url)
+        await page.get_by_text("Live", exact=True).wait_for()
+        await bee.put(f"post/{1000:016x}", post("Heard all the same"))
+        await page.get_by_text("Heard all the same").wait_for()
