@@ -106,7 +106,7 @@ class Announcer:
     async def _keep_in_touch(self) -> None:
         """Until the relays must be looked for again."""
         for _ in range(ROUNDS):
-            nodes = list(self._rounds[2])
+            nodes = sorted(self._rounds[2])
             pings = [ping(self._world.node, node) for node in nodes]
             alive = sum(outcome.error is None for outcome in await gather(pings))
             if self._refresh:
@@ -171,7 +171,8 @@ class Announcer:
         return Flow(announce()).result
 
     async def _take_back(self, nodes: Iterable[Address]) -> None:
-        await gather([Flow(self._take_back_at(node)).result for node in nodes])
+        # Sorted: a simulation of this repeats by its seed, whatever order a set has.
+        await gather([Flow(self._take_back_at(node)).result for node in sorted(nodes)])
 
     async def _take_back_at(self, node: Address) -> None:
         reply = await ask(self._world.node, node, FIND_PEER, target=self.target)

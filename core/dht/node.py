@@ -107,7 +107,7 @@ class DhtNode:
         self.health = HealthWindow()
         self.observers: list[Callable[[Event], None]] = []
         self.wake: Callable[[], None] = _nothing
-        self.active_queries: set[Query] = set()
+        self.active_queries: dict[Query, None] = {}
         self._accept_node = accept_node
         self._handlers: dict[int, Handler] = {}
         self._out: list[Datagram] = []
@@ -320,7 +320,7 @@ class DhtNode:
             on_reply=on_reply,
             on_done=on_done,
         )
-        self.active_queries.add(query)
+        self.active_queries[query] = None
         self._starting.append(query)
         self.wake()
         return query
@@ -359,7 +359,7 @@ class DhtNode:
         self.background_query(self.upkeep.random_id())
 
     def query_ended(self, query: Query) -> None:
-        self.active_queries.discard(query)
+        self.active_queries.pop(query, None)
 
     def may_visit(self, address: Address, told_by: Address) -> bool:
         """Whether a walk may follow `told_by` to `address`: not to ourselves, nor where nobody can be."""

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from random import Random
@@ -38,10 +39,12 @@ MANY_TOPICS: Final = 128
 """Above this the first renewals are spread over the whole cycle."""
 
 SHORTEST_PACE: Final = 0.25
-RESTLESS: Final = 0.5
-QUIET: Final = 0.8
-"""Parts of the nodes nearest to a topic that are still the nearest at its next renewal."""
+"""Renewals are never more than four times as often."""
 
+QUIET: Final = 0.8
+"""Two walks of a network that nobody left agree on this part of the nearest nodes or more."""
+
+_HIGHEST_RATE: Final = math.log(2) / (SHORTEST_PACE * REFRESH_SECONDS)
 _NODE_BYTES: Final = 6
 
 
@@ -73,8 +76,8 @@ class Discovery:
         self._renewals: deque[Query] = deque()
         self._until_listening: list[Query] = []
         self._leaving: dict[bytes, Query] = {}
-        self._pace = 1.0
-        """What the time between renewals is multiplied with; the network is the same for all topics."""
+        self._loss_rate = 0.0
+        """How fast the nodes nearest to a topic go, a second; the network is the same for all topics."""
 
     # --- joining and leaving ------------------------------------------------------------------------
 
@@ -177,7 +180,8 @@ class Discovery:
             topic.query = None
             topic.last_error = error
             if error is None:
-                self._judge(topic.closest, closest)
+                if topic.refreshed_at is not None:
+                    self._judge(topic.closest, closest, now - topic.refreshed_at)
                 topic.closest = closest
                 topic.refreshed_at = now
                 if query.kind is not QueryKind.ANNOUNCE:
@@ -208,25 +212,28 @@ class Discovery:
         jitter = self._random.uniform(0, JITTER_SECONDS)
         if failed:
             return jitter
-        pace = self._pace
+        pace = 1.0
+        if self._loss_rate > 0:
+            pace = min(
+                pace, math.log(2) / self._loss_rate / REFRESH_SECONDS
+            )  # when half of them will be gone
         if topic.refreshes == 0:
             many = len(self.topics) > MANY_TOPICS
             pace *= self._random.uniform(SHORTEST_PACE, 1.0) if many else SHORTEST_PACE
         return max(pace, SHORTEST_PACE) * (REFRESH_SECONDS + jitter)
 
-    def _judge(self, before: bytes, after: bytes) -> None:
-        """How restless the network is, by who was and who is nearest to a topic (packed addresses)."""
+    def _judge(self, before: bytes, after: bytes, seconds: float) -> None:
+        """How restless the network is, by who was nearest to a topic and who is, `seconds` later (packed addresses)."""
         old, new = (
             {nodes[at : at + _NODE_BYTES] for at in range(0, len(nodes), _NODE_BYTES)}
             for nodes in (before, after)
         )
-        if not old or not new:
+        if not old or not new or seconds < 1:
             return
-        kept = len(old & new) / len(old)
-        if kept < RESTLESS:
-            self._pace = max(self._pace / 2, SHORTEST_PACE)
-        elif kept > QUIET:
-            self._pace = min(self._pace * 2, 1.0)
+        kept = min(1.0, max(len(old & new), 1) / len(old) / QUIET)
+        rate = min(-math.log(kept) / seconds, _HIGHEST_RATE)
+        # Half of what was believed: one walk is a small sample. But what is believed at first is nothing.
+        self._loss_rate = (self._loss_rate + rate) / 2 if self._loss_rate > 0 else rate
 
     def _schedule(self, topic: Topic, delay: float, now: float) -> None:
         if topic.left or self.suspended:
