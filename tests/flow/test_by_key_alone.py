@@ -18,8 +18,8 @@ pytestmark = pytest.mark.anyio
 async def read(peer: Peer, bee: Hyperbee, key: str) -> object:
     """The value under `key`, once somebody who has the bee is found."""
     assert await peer.find(bee.core, 10.0)
-    await bee.core.update(wait=True, timeout=10.0)
-    entry = await bee.get(key, timeout=10)
+    await bee.core.update(wait=True, timeout=60)
+    entry = await bee.get(key, timeout=60)
     return None if entry is None else entry.value
 
 
@@ -92,7 +92,7 @@ async def test_two_that_dial_each_other_at_once_end_with_one_connection_on_both_
                         return False
                 return peers[0].connections[0].is_initiator is not peers[1].connections[0].is_initiator
 
-            await eventually(settled, 20.0)
+            await eventually(settled, 60)
         finally:
             for peer in peers:
                 await peer.close()

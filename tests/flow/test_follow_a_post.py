@@ -92,7 +92,7 @@ async def test_one_post_through_every_hop(tmp_path: Path) -> None:
         # The aggregator dialled: TCP bytes, encrypted for a key that each side has proved.             (hops 1 to 3)
         (theirs,) = peer.connections
         assert theirs.remote_public_key == running.peer.public_key
-        event = await asyncio.wait_for(arriving, 5)
+        event = await asyncio.wait_for(arriving, 60)
         assert len(relay.seen) > len(block)
         assert TEXT.encode() not in relay.seen
         assert key.encode() not in relay.seen

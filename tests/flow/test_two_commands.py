@@ -74,7 +74,7 @@ def addresses(process: subprocess.Popen[str], output: Path) -> tuple[str, str]:
 
 
 def get(url: str) -> Any:
-    with urllib.request.urlopen(url, timeout=10) as answer:
+    with urllib.request.urlopen(url, timeout=60) as answer:
         return json.load(answer)
 
 
@@ -116,7 +116,7 @@ def test_demo_fills_the_feed_once_however_often_it_runs(tmp_path: Path) -> None:
 def test_demo_joins_a_running_pair(tmp_path: Path) -> None:
     with started("run", tmp_path) as (process, output):
         feed, own = addresses(process, output)
-        with urllib.request.urlopen(own, timeout=10) as page:
+        with urllib.request.urlopen(own, timeout=60) as page:
             assert page.status == 200
         with started("demo", tmp_path) as (demo, said):
             assert addresses(demo, said) == (feed, own)

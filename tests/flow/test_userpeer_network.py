@@ -41,7 +41,7 @@ async def test_a_peer_on_the_dht_of_one_command_is_found_by_its_key(tmp_path: Pa
                 return key in [one["key"] for one in item["connections"]]
 
             # When both dial at once, one connection may take the place of another meanwhile.
-            await eventually(listed, 30.0)
+            await eventually(listed, 60)
     finally:
         if reader is not None:
             await reader.close()
@@ -65,7 +65,7 @@ async def test_a_peer_may_be_a_node_that_stores_for_others(tmp_path: Path) -> No
             async def is_node() -> bool:
                 return bool((await said("node"))["is_node"])
 
-            await eventually(is_node, 30.0)
+            await eventually(is_node, 60)
             assert not (await said("guest"))["is_node"], "others become nodes after twenty quiet minutes"
             host, _, port = (await said("node"))["address"].rpartition(":")
             address = (host, int(port))

@@ -214,14 +214,14 @@ async def test_an_append_reaches_an_open_page_of_another_process(tmp_path: Path,
                             item["content_text"] for item in (await client.get("/feed.json")).json()["items"]
                         ]
 
-                    async with asyncio.timeout(30):
+                    async with asyncio.timeout(60):
                         while await shown() != ["the first"]:
                             await asyncio.sleep(0.1)
                     async with client.stream("GET", "/live") as stream:
                         lines = stream.aiter_lines()
                         await anext(lines)
                         await bee.put("post/0000000000000002", {"text": "the second, live"})
-                        async with asyncio.timeout(30):
+                        async with asyncio.timeout(60):
                             async for line in lines:
                                 if "the second, live" in line:
                                     break

@@ -140,9 +140,9 @@ async def test_logs_of_every_kind_that_node_writes(judge: NodePeer, tmp_path: Pa
             if not peer.connections:
                 await peer.connect("127.0.0.1", port)
             while bee.core.length != made["length"] or bee.core.fork != made["fork"]:
-                await bee.core.update(wait=True, timeout=20)
-            await bee.core.get(5, timeout=20)
-            files = (prove_record(bee.core, 5), await prove_lookup(bee.core, b"post/3", timeout=20))
+                await bee.core.update(wait=True, timeout=60)
+            await bee.core.get(5, timeout=60)
+            files = (prove_record(bee.core, 5), await prove_lookup(bee.core, b"post/3", timeout=60))
             for file in files:
                 data = encode_file(file)
                 mine = ours(data)

@@ -160,7 +160,7 @@ async def test_every_question_has_one_answer(
     if reads_over_the_wire:
         bee = peer.bee(key=info["key"])
         await peer.connect("127.0.0.1", (await node_peer("listen"))["port"])
-        await asyncio.wait_for(bee.update(wait=True), 30)
+        await asyncio.wait_for(bee.update(wait=True), 60)
     else:
         core = peer.store.get(key_pair=key_pair(SEED))
         assert core.key.hex() == info["key"]
@@ -186,7 +186,7 @@ async def test_a_key_is_watched_as_node_watches_it(node_peer: NodePeer, tmp_path
     peer = await Peer.open(None)
     bee = peer.bee(key=info["key"])
     await peer.connect("127.0.0.1", (await node_peer("listen"))["port"])
-    await asyncio.wait_for(bee.update(wait=True), 30)
+    await asyncio.wait_for(bee.update(wait=True), 60)
     watched = await bee.get_and_watch("a")
     try:
         for value in (1, 2, 3, None):
@@ -195,9 +195,9 @@ async def test_a_key_is_watched_as_node_watches_it(node_peer: NodePeer, tmp_path
             elif value > 1:
                 await node_peer("bee.put", bee="bee", key="unrelated", value=value)
                 await node_peer("bee.put", bee="bee", key="a", value=value)
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 while (watched.entry and watched.entry.value) != value:
-                    await asyncio.wait_for(anext(watched), 30)
+                    await asyncio.wait_for(anext(watched), 60)
                 while await node_peer.run("const n = state.watched.node; return n && n.value") != value:
                     await asyncio.sleep(0.02)
     finally:

@@ -178,8 +178,8 @@ async def test_one_bee_edited_by_both_in_turn(
         else:
             facts = await node_peer.run(RUN_OPERATIONS, bee="bee", ops=operations)
             while ours.core.length < facts["length"]:
-                await asyncio.wait_for(ours.core.update(force=True, wait=True), 20)
-            await asyncio.wait_for(ours.core.download(start=0, end=ours.core.length).done(), 20)
+                await asyncio.wait_for(ours.core.update(force=True, wait=True), 60)
+            await asyncio.wait_for(ours.core.download(start=0, end=ours.core.length).done(), 60)
         info = await node_peer("core.info", core="bee")
         assert (info["length"], info["fork"]) == (ours.core.length, 0), f"turn {turn}"
         assert info["treeHash"] == ours.core.tree_hash().hex()
@@ -223,8 +223,8 @@ async def test_we_read_a_node_bee_sparsely(node_peer: NodePeer, tmp_path: Path) 
         reader = await Peer.open(None)
         await reader.connect("127.0.0.1", port)
         bee = reader.bee(key=info["key"])
-        await asyncio.wait_for(bee.update(wait=True), 20)
-        await asyncio.wait_for(read(bee), 20)
+        await asyncio.wait_for(bee.update(wait=True), 60)
+        await asyncio.wait_for(read(bee), 60)
         blocks = sum(remote.blocks_received for remote in bee.core.peers)
         await reader.close()
         return blocks
@@ -260,15 +260,15 @@ async def test_a_live_bee_is_followed(node_peer: NodePeer, tmp_path: Path) -> No
     peer = await Peer.open(None)
     await peer.connect("127.0.0.1", (await node_peer("listen"))["port"])
     bee = peer.bee(key=info["key"])
-    await asyncio.wait_for(bee.update(wait=True), 20)
+    await asyncio.wait_for(bee.update(wait=True), 60)
     history = bee.history(live=True)
     watcher = bee.watch(gte="m")
-    first = await asyncio.wait_for(anext(history), 20)
+    first = await asyncio.wait_for(anext(history), 60)
     await node_peer("bee.put", bee="bee", key="z", value=2)
-    second = await asyncio.wait_for(anext(history), 20)
-    current, previous = await asyncio.wait_for(anext(watcher), 20)
+    second = await asyncio.wait_for(anext(history), 60)
+    current, previous = await asyncio.wait_for(anext(watcher), 60)
     await node_peer("bee.del", bee="bee", key="a")
-    third = await asyncio.wait_for(anext(history), 20)
+    third = await asyncio.wait_for(anext(history), 60)
     assert [tuple(operation)[:3] for operation in (first, second, third)] == [
         ("put", 1, "a"),
         ("put", 2, "z"),

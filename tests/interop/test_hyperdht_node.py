@@ -114,7 +114,7 @@ async def test_we_connect_to_their_server(node: NodePeer, open_dht: Open, server
     listening = await node("listen", name="server", seed=SEED.hex())
     assert listening["key"] == SERVER.public_key.hex()
     dht = await open_dht(bootstrap=bootstrap, **CLIENTS[client])
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         assert await echo_through(dht, SERVER.public_key, b"\x01" * 100) == b"\x01" * 100
     assert await node("served", name="server") == 1
 
@@ -140,7 +140,7 @@ async def test_we_punch_through_to_their_server(node: NodePeer, open_dht: Open, 
     await node("listen", name="server", seed=SEED.hex(), options={"noLocal": True})
     dht = await open_dht(bootstrap=bootstrap, quick_firewall=False)
     echo = Echo(dht)
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         meeting = await dht.connect(SERVER.public_key, local=False, fast_open=fast_open)
         connection = echo.take(meeting)
         await connection.opened
@@ -187,7 +187,7 @@ async def test_connecting_through_a_known_relay(node: NodePeer, open_dht: Open) 
     relays = [tuple(relay) for relay in listening["relays"]]
     echo = Echo(dht)
     connection = echo.take(await dht.connect(SERVER.public_key, relay_addresses=relays))
-    await asyncio.wait_for(connection.opened, 5)
+    await asyncio.wait_for(connection.opened, 60)
 
 
 # --- replication --------------------------------------------------------------------------------------
@@ -204,7 +204,7 @@ async def test_a_core_of_theirs_is_read_by_key_alone(node: NodePeer, open_dht: O
     try:
         core = store.get(bytes.fromhex(opened["key"]))
         connection = serve_core(store, await dht.connect(SERVER.public_key), dht.key_pair)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             assert [await core.get(index) for index in range(50)] == blocks
         connection.close()
     finally:

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.crypto.keys import key_pair
-from core.peer import Peer
+from core.peer import Connection, Peer
 from core.swarm.links import Link
 from core.swarm.peers import KnownPeer
 from core.swarm.retry import backoff_of
@@ -38,6 +38,15 @@ async def serve(peer: Peer) -> None:
     await (await peer.join(secrets.token_bytes(32), client=False)).flushed()
 
 
+async def stays(peer: Peer, connection: Connection) -> bool:
+    """Whether `connection` is the only one of `peer` for a while."""
+    for _ in range(5):
+        await asyncio.sleep(0.02)
+        if peer.connections != [connection]:
+            return False
+    return True
+
+
 # --- two connections with one peer --------------------------------------------------------------------
 
 
@@ -57,10 +66,12 @@ async def test_two_that_dial_each_other_at_once_agree_on_the_connection(place: P
             asked = asyncio.create_task(place.node("joinPeer", name=name, key=peer.public_key.hex()))
             driver_of(peer).join_peer(key)
             await asked
-            connection = await place.one_connection(peer, name, key)
-            for _ in range(5):
-                await asyncio.sleep(0.02)
-                assert peer.connections == [connection], "what both agreed on stays"
+            agreed = await place.one_connection(peer, name, key)
+            if not await stays(peer, agreed):
+                # The other dial was still under way, and came when this connection was in use: by the rule it is then
+                # a peer that lost the first one. Each dialed once, so there is no third.
+                agreed = await place.one_connection(peer, name, key)
+                assert await stays(peer, agreed), "what both agreed on stays"
             stats = await place.node("stats", name=name)
             crossed[key > peer.public_key] += stats["attempted"] > 0 and driver_of(peer).dialed > 0
         finally:

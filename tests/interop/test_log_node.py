@@ -171,8 +171,8 @@ async def test_each_reads_what_the_other_wrote(
         )
         core = peer.core(key=key, encryption_key=encryption_key)
         await peer.connect("127.0.0.1", port)
-        assert [await core.get(index, timeout=10) for index in (0, 29, 7)] == [blocks[i] for i in (0, 29, 7)]
-        position = list(await core.seek(100, timeout=10) or ())
+        assert [await core.get(index, timeout=60) for index in (0, 29, 7)] == [blocks[i] for i in (0, 29, 7)]
+        position = list(await core.seek(100, timeout=60) or ())
     assert core.log.compat == ("compat" in kind)
     content, index = 100, 0
     while content >= len(blocks[index]):

@@ -99,7 +99,7 @@ async def test_a_log_of_each_version(node_peer: NodePeer, tmp_path: Path, case: 
         assert theirs["version"] == fields["version"]
         core = peer.core(key=theirs["key"])
         await peer.connect("127.0.0.1", port)
-        assert [await core.get(index, timeout=30) for index in (0, 11, 5)] == [
+        assert [await core.get(index, timeout=60) for index in (0, 11, 5)] == [
             BLOCKS[index] for index in (0, 11, 5)
         ]
         assert core.tree_hash().hex() == theirs["treeHash"]

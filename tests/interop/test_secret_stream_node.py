@@ -145,7 +145,7 @@ async def join(node: NodePeer, python_initiates: bool) -> Wire:
     return wire
 
 
-async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 60) -> None:
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.005)
@@ -166,7 +166,7 @@ async def test_messages_of_all_sizes_come_back(node_peer: NodePeer, python_initi
 async def test_node_ends_the_stream(node_peer: NodePeer, python_initiates: bool) -> None:
     wire = await join(node_peer, python_initiates)
     await node_peer.run("state.stream.on('data', () => {}); state.stream.end(Buffer.from('goodbye'))")
-    await asyncio.wait_for(wire.lost, 10)
+    await asyncio.wait_for(wire.lost, 60)
     assert wire.messages == [b"goodbye"]
 
 
@@ -175,7 +175,7 @@ async def test_a_frame_we_forge_is_refused_by_node(node_peer: NodePeer, python_i
     await node_peer.run("state.stream.on('data', () => {})")
     wire.transport.write(b"\x11\x00\x00" + bytes(17))
     await node_peer.run("await state.ended")
-    await asyncio.wait_for(wire.lost, 10)
+    await asyncio.wait_for(wire.lost, 60)
 
 
 async def test_channels_with_handshakes_and_two_types(node_peer: NodePeer, python_initiates: bool) -> None:
@@ -303,7 +303,7 @@ async def test_many_channels_that_come_and_go(node_peer: NodePeer, python_initia
 
 
 async def wait_for_log(node: NodePeer, lines: int) -> list[str]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while len(log := await node.run("return state.log")) < lines:
             await asyncio.sleep(0.005)
     return log

@@ -41,7 +41,7 @@ def own_key(folder: Path) -> str:
 
 
 def fetch(url: str) -> Any:
-    with urlopen(url, timeout=10) as answer:
+    with urlopen(url, timeout=60) as answer:
         return json.load(answer)
 
 

@@ -91,7 +91,7 @@ def running(
             process.stdout.close()
 
 
-async def eventually(check: Any, seconds: float = 5.0) -> Any:
+async def eventually(check: Any, seconds: float = 60.0) -> Any:
     """The first truthy answer of `check()` (plain or async), or a failure after `seconds`."""
     deadline = asyncio.get_running_loop().time() + seconds
     while True:

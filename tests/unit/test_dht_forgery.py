@@ -192,7 +192,7 @@ async def test_a_handshake_replayed_opens_nothing(net: Testnet) -> None:
         assert len(answers) == 1
         honest = Echo(await net.add())
         connection = honest.take(await net.nodes[-1].connect(OWNER.public_key))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             assert await honest.send(connection, b"honest") == b"honest"
         assert served.echoed == 1
         connection.close()

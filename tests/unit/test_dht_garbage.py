@@ -104,7 +104,7 @@ async def test_packets_of_strangers_for_streams_end_at_most_the_stream_they_name
                 sock.sendto(udx_like(draw, known.local_id), server.server_address)
                 await asyncio.sleep(0)
         data = draw.randbytes(50_000)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             assert await echoes[1].send(second, data) == data
             assert await echo_through(two, keys.public_key, data, key_pair=key_pair()) == data
         assert second.closed.done() is False

@@ -170,16 +170,16 @@ async def test_a_sparse_copy_proves_what_it_holds(bee: Any) -> None:
     host, port = await served.listen()
     await peer.connect(host, port)
     copy = peer.bee(key=source.core.key, key_encoding="binary", value_encoding="binary", extension=False)
-    await copy.core.update(wait=True, timeout=10)
+    await copy.core.update(wait=True, timeout=60)
     for seq in (3, 77, 50):
-        await copy.core.get(seq, timeout=10)
+        await copy.core.get(seq, timeout=60)
         assert found(prove_record(copy.core, seq)).versions[0].seq == seq
     with pytest.raises(BlockNotAvailable):
         prove_record(copy.core, 4)
-    assert found(await prove_lookup(copy.core, b"post/0100", timeout=10)).versions[0].seq == 101
+    assert found(await prove_lookup(copy.core, b"post/0100", timeout=60)).versions[0].seq == 101
     await source.put(b"post/x", b"later")
     while copy.core.length < source.core.length:
-        await copy.core.update(wait=True, timeout=10)
+        await copy.core.update(wait=True, timeout=60)
         await asyncio.sleep(0.01)
     assert found(prove_record(copy.core, 77)).length == source.core.length
     await peer.close()

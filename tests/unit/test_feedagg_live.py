@@ -29,7 +29,7 @@ class Renders:
 
 
 async def next_of(stream: AsyncIterator[Event]) -> Event:
-    return await asyncio.wait_for(anext(stream), 2)
+    return await asyncio.wait_for(anext(stream), 60)
 
 
 async def settle() -> None:
@@ -113,4 +113,4 @@ async def test_closing_ends_every_stream() -> None:
     await asyncio.sleep(0)
     live.close()
     with pytest.raises(StopAsyncIteration):
-        await asyncio.wait_for(waiting, 2)
+        await asyncio.wait_for(waiting, 60)

@@ -62,7 +62,7 @@ async def test_a_checkout_of_the_future_waits_for_it(bee: Hyperbee) -> None:
     await asyncio.sleep(0)
     assert not waiting.done()
     await bee.put("b", 2)
-    assert await asyncio.wait_for(waiting, 5) == Entry(2, "b", 2)
+    assert await asyncio.wait_for(waiting, 60) == Entry(2, "b", 2)
     await future.close()
 
 
@@ -189,13 +189,13 @@ async def test_live_history(bee: Hyperbee) -> None:
     await asyncio.sleep(0)
     assert not waiting.done()
     await bee.delete("a")
-    second = await asyncio.wait_for(waiting, 5)
+    second = await asyncio.wait_for(waiting, 60)
     assert [tuple(first), tuple(second)] == [("put", 1, "a", 1), ("del", 2, "a", None)]
     waiting = asyncio.create_task(anext(history))
     await asyncio.sleep(0)
     await bee.core.truncate(1)
     with pytest.raises(SnapshotNotAvailable):
-        await asyncio.wait_for(waiting, 5)
+        await asyncio.wait_for(waiting, 60)
 
 
 async def test_diffs_are_between_versions_of_one_bee(store: Corestore, bee: Hyperbee) -> None:
@@ -222,18 +222,18 @@ async def test_watching_a_range(bee: Hyperbee) -> None:
     await asyncio.sleep(0.01)
     assert not waiting.done()
     await bee.put("n", 3)
-    current, previous = await asyncio.wait_for(waiting, 5)
+    current, previous = await asyncio.wait_for(waiting, 60)
     assert await keys(current) == ["a", "b", "n"]
     assert "n" not in await keys(previous)
     waiting = asyncio.create_task(anext(watcher))
     await bee.core.truncate(2)
-    current, previous = await asyncio.wait_for(waiting, 5)
+    current, previous = await asyncio.wait_for(waiting, 60)
     assert await keys(current) == ["a"]
     waiting = asyncio.create_task(anext(watcher))
     await asyncio.sleep(0)
     await watcher.close()
     with pytest.raises(StopAsyncIteration):
-        await asyncio.wait_for(waiting, 5)
+        await asyncio.wait_for(waiting, 60)
     assert bee._watchers == set()
 
 
@@ -261,15 +261,15 @@ async def test_watching_one_entry(bee: Hyperbee) -> None:
     waiting = asyncio.create_task(anext(watcher))
     await bee.put("b", 1)
     await bee.put("a", 2)
-    assert await asyncio.wait_for(waiting, 5) == Entry(2, "a", 2)
+    assert await asyncio.wait_for(waiting, 60) == Entry(2, "a", 2)
     waiting = asyncio.create_task(anext(watcher))
     await bee.core.truncate(1)
-    assert await asyncio.wait_for(waiting, 5) is None
+    assert await asyncio.wait_for(waiting, 60) is None
     waiting = asyncio.create_task(anext(watcher))
     await asyncio.sleep(0)
     await bee.close()
     with pytest.raises(StopAsyncIteration):
-        await asyncio.wait_for(waiting, 5)
+        await asyncio.wait_for(waiting, 60)
 
 
 # --- forgetting -----------------------------------------------------------------------------------
@@ -360,7 +360,7 @@ async def test_a_reader_downloads_its_entries_and_the_way_to_them(extension: boo
         await peer.connect(host, port)
         bee = peer.bee(key=theirs.core.key, extension=extension)
         await bee.update(wait=True)
-        found = await asyncio.wait_for(read(bee), 10)
+        found = await asyncio.wait_for(read(bee), 60)
         await asyncio.sleep(0.05)  # what was asked for ahead arrives too
         blocks = sum(remote.blocks_received for remote in bee.core.peers)
         await peer.close()

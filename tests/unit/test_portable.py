@@ -159,7 +159,7 @@ async def test_what_was_imported_is_verified_and_a_lie_is_replaced(tmp_path: Pat
             )
         async with aggregator(tmp_path / "one") as running:
             await running.database.write(sources.add, bee.core.key, now_ms(), "command", address)
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 while running.ingest.records_read < 10:
                     await asyncio.sleep(0.02)
             true_hash = await running.database.read(feed_hash.of_database)
@@ -179,7 +179,7 @@ async def test_what_was_imported_is_verified_and_a_lie_is_replaced(tmp_path: Pat
             database.write_now(lie)
             assert database.read_now(feed_hash.of_database) != true_hash
         async with aggregator(lying) as running:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 while await running.database.read(feed_hash.of_database) != true_hash:
                     await asyncio.sleep(0.05)
             item = await running.database.read(queries.record, bee.core.key, key)

@@ -96,7 +96,7 @@ def test_after_a_failed_sync_the_journal_is_not_trusted(
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.005)
 

@@ -41,7 +41,7 @@ async def followed(tmp_path: Path) -> AsyncIterator[tuple[Aggregator, Any, Peer]
 
 async def follow(running: Aggregator, bee: Any, address: str) -> None:
     await running.database.write(sources.add, bee.core.key, now_ms(), "command", address)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             source = await running.database.read(sources.get, bee.core.key)
             if source is not None and source.cursor == bee.core.length and source.position.complete:
@@ -121,7 +121,7 @@ async def test_a_bee_whose_key_we_hold_is_admitted(tmp_path: Path) -> None:
         mine = running.peer.bee(name="a bee of ours")
         await mine.put(KEY, {"text": "Ours.", "createdAt": format_date(now_ms())})
         await running.database.write(sources.add, mine.core.key, now_ms(), "command", None)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while running.ingest.records_read < 1:
                 await asyncio.sleep(0.05)
         async with client(running) as web:

@@ -44,7 +44,7 @@ async def slow(tmp_path: Path) -> AsyncIterator[tuple[Aggregator, httpx2.AsyncCl
     async with author() as (_, bee, address), aggregator(tmp_path, **SLOW) as running, client(running) as web:
         await write_posts(bee)
         await follow(running, bee, address)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while running.ingest.records_read < FIRST_LOOK:
                 await asyncio.sleep(0.01)
         yield running, web, bee
@@ -94,10 +94,10 @@ async def test_what_an_author_who_is_away_still_has_is_said(tmp_path: Path) -> N
             await write_posts(bee)
             key = bee.core.key
             await follow(running, bee, address)
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 while running.ingest.records_read < FIRST_LOOK:
                     await asyncio.sleep(0.01)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while "were not read yet" not in (page := (await web.get(f"/bee/{key.hex()}")).text):
                 await asyncio.sleep(0.05)
         assert "being fetched" not in page
@@ -110,7 +110,7 @@ async def test_the_end_of_the_list_grows_under_the_reader(tmp_path: Path) -> Non
     async with browser() as chromium, author() as (_, bee, address), site(tmp_path, **SLOW) as (running, url):
         await write_posts(bee, 300)
         await follow(running, bee, address)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while running.ingest.records_read < FIRST_LOOK:
                 await asyncio.sleep(0.01)
         async with open_page(chromium) as page:

@@ -20,7 +20,7 @@ from tests.support.feedagg import ENGINES, aggregator, author, client, scratch_u
 pytestmark = pytest.mark.anyio
 
 
-async def until(check: Callable[[], Any], seconds: float = 8.0) -> Any:
+async def until(check: Callable[[], Any], seconds: float = 60.0) -> Any:
     """The first true answer of `check` (which may be a coroutine function)."""
     async with asyncio.timeout(seconds):
         while True:
@@ -125,7 +125,7 @@ async def test_a_peer_that_comes_back_is_found_again(tmp_path: Path) -> None:
         bee = peer.bee(name="main")
         await peer.listen(host, port)
         await bee.put("post/0000000000000002", post("after"))
-        await until(lambda: _has(running, "after"), 15)
+        await until(lambda: _has(running, "after"), 60)
         await peer.close()
 
 

@@ -67,7 +67,7 @@ async def site(tmp_path: Path) -> AsyncIterator[tuple[Aggregator, httpx2.AsyncCl
 
 async def sources_of(web: httpx2.AsyncClient, count: int, path: str = "/") -> list[str]:
     """The addresses of the images on a page, once there are so many."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             found = re.findall(r'<img src="([^"]+)"', (await web.get(path)).text)
             if len(found) >= count:
@@ -121,7 +121,7 @@ async def test_hidden_and_removed_pictures_are_gone(site: Any) -> None:
         assert (await web.get(url)).status_code == 200
     await running.database.write(moderation.hide, ada.bee.core.key, keys[0].encode(), "because", now_ms())
     await ada.bee.delete(keys[1])
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (await web.get(urls[0])).status_code != 404 or (await web.get(urls[1])).status_code != 404:
             await asyncio.sleep(0.05)
 

@@ -41,7 +41,7 @@ async def followed(tmp_path: Path) -> AsyncIterator[tuple[Aggregator, Any]]:
 
 
 async def read_to_the_end(running: Aggregator, bee: Any) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             source = await running.database.read(sources.get, bee.core.key)
             if (
@@ -241,7 +241,7 @@ async def test_two_histories_raise_an_alarm(tmp_path: Path) -> None:
             assert (await web.get(f"/proof/conflict?bee={key.hex()}")).status_code == 404
             host, port = addresses[1].rsplit(":", 1)
             await running.peer.connect(host, int(port))
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 while await running.database.read(alarms.of, key) is None:
                     await asyncio.sleep(0.05)
             found = check_file((await web.get(f"/proof/conflict?bee={key.hex()}")).content)

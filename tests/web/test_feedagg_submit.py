@@ -238,15 +238,15 @@ async def test_the_server_says_when_it_is_ready_takes_an_addition_and_stops_clea
         server = await start(tmp_path)
         try:
             assert server.stdout is not None
-            ready = json.loads(await asyncio.wait_for(server.stdout.readline(), 20))
+            ready = json.loads(await asyncio.wait_for(server.stdout.readline(), 60))
             assert (ready["event"], len(ready["key"])) == ("ready", 64)
             async with httpx2.AsyncClient(base_url=ready["web"]) as web:
                 await command(tmp_path, "add", bee.core.key.hex(), "--peer", address)
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(60):
                     while "hello from the author" not in (await web.get("/")).text:
                         await asyncio.sleep(0.05)
                 second = await start(tmp_path)  # one directory, one server
-                assert await asyncio.wait_for(second.wait(), 20) == 1
+                assert await asyncio.wait_for(second.wait(), 60) == 1
                 await command(
                     tmp_path, "hide", bee.core.key.hex(), "post/0000000000000001", "--reason", "test"
                 )
@@ -257,7 +257,7 @@ async def test_the_server_says_when_it_is_ready_takes_an_addition_and_stops_clea
                     server.send_signal(signal.SIGTERM)
                     async for _ in stream.aiter_bytes():
                         pass
-            assert await asyncio.wait_for(server.wait(), 10) == 0
+            assert await asyncio.wait_for(server.wait(), 60) == 0
         finally:
             if server.returncode is None:
                 server.kill()
@@ -282,4 +282,4 @@ async def command(directory: Path, *arguments: str) -> None:
         cwd=ROOT,
         stdout=asyncio.subprocess.DEVNULL,
     )
-    assert await asyncio.wait_for(process.wait(), 20) == 0
+    assert await asyncio.wait_for(process.wait(), 60) == 0

@@ -42,7 +42,7 @@ async def followed(tmp_path: Path) -> AsyncIterator[tuple[Aggregator, str, Any]]
             at = format_date(now_ms() - (50 - n) * 60_000)
             await bee.put(f"post/{n:016x}", {"text": f"<b>Note</b> number {n}.", "createdAt": at})
         await running.database.write(sources.add, bee.core.key, now_ms(), "command", address)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while running.ingest.records_read < 12:
                 await asyncio.sleep(0.02)
         yield running, url, bee
@@ -137,7 +137,7 @@ async def test_absence_hiding_history_and_witness(chromium: Any, followed: Any) 
     await bee.put(edited, {**entry.value, "text": "Mended.", "updatedAt": format_date(now_ms())})
     await bee.delete(gone)
     await running.database.write(moderation.hide, key, hidden.encode(), "It is an advert.", now_ms())
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while (
             source := await running.database.read(sources.get, key)
         ) is None or source.cursor != bee.core.length:
@@ -165,7 +165,7 @@ async def test_a_score_is_recomputed_here(chromium: Any, followed: Any) -> None:
     movie = {"film": {"title": "Ran", "year": 1985}, "rating": 9, "createdAt": format_date(now_ms())}
     await bee.put("movie/0000000000000001", movie)
     async with open_page(chromium) as page:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while (await page.goto(f"{url}/film/t:ran:1985")).status != 200:
                 await asyncio.sleep(0.1)
         await page.get_by_role("button", name="Recompute here").click()

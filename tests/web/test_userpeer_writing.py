@@ -280,7 +280,7 @@ async def test_a_media_core_is_read_sparsely(tmp_path: Path) -> None:
             core = reader.core(key=service.peer.core(name="media").key)
             blob = newest.blob
             blocks = [
-                await asyncio.wait_for(core.get(blob.block_offset + index), 10)
+                await asyncio.wait_for(core.get(blob.block_offset + index), 60)
                 for index in range(blob.block_length)
             ]
             assert len(b"".join(blocks)) == blob.byte_length
