@@ -19,7 +19,7 @@ from .routes import ROUTES
 from .security import BodyLimit, Guard, body_limit
 from .service import PeerService
 from .settings import APP_NAME, APP_TAGLINE, Address
-from .text import json_text, linkify
+from .text import json_text, linkify, without_scheme
 from .views import ErrorView
 
 _TITLES = {
@@ -51,6 +51,7 @@ def create_app(service: PeerService, *, web: Address, token: str | None = None) 
     env.filters["linkify"] = linkify
     env.filters["json_text"] = json_text
     env.filters["markdown"] = markdown
+    env.filters["without_scheme"] = without_scheme
     env.globals["rec"] = env.get_template("userpeer/record_macros.html").module
     env.globals["lib"] = env.get_template("userpeer/library_macros.html").module
     app.state.templates = env

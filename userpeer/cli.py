@@ -19,7 +19,7 @@ from core.errors import MeadowError, StorageLocked
 
 from . import owning_cli
 from .settings import DEFAULT_WEB, UNDO_SECONDS, Settings, default_directory, parse_address
-from .sharing_cli import seed, sharing, unseed
+from .sharing_cli import aggregators, seed, sharing, unseed
 from .terminal import (
     Context,
     fail,
@@ -248,7 +248,7 @@ def bee_info(obj: Context) -> None:
         print_json(item)
 
 
-for command in (seed, unseed, sharing):
+for command in (aggregators, seed, unseed, sharing):
     cli.add_command(command)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from core.records import Rejected, parse_record
 
 from .backup import seal, words_of
+from .coverage import findings, lines
 from .drafts import MovieDraft, PostDraft, draft_from
 from .errors import NotFound, UserError
 from .hyp.commands import HYP_COMMANDS, LIVE_COMMANDS
@@ -167,6 +168,22 @@ async def _submit(service: PeerService, arguments: Mapping[str, Any]) -> Items:
     submission = await submit(url, service.key, service.listening)
     service.submissions.remember(submission)
     yield {**asdict(submission), "peer": str(service.listening) if service.listening else None}
+
+
+@_command("aggregators")
+async def _aggregators(service: PeerService, arguments: Mapping[str, Any]) -> Items:
+    for submission in service.submissions.all():
+        answer = await service.coverage.ask(submission.url)
+        receipt, own = answer.receipt, await service.own_log()
+        said = None
+        if receipt is not None:
+            found = findings(receipt, own, answer.hidden, answer.unread)
+            said = {
+                "receipt": asdict(receipt),
+                "beside": [asdict(line) for line in lines(receipt, own)],
+                "findings": [asdict(one) for one in found],
+            }
+        yield {"url": submission.url, "at": submission.at, "problem": answer.problem, "says": said}
 
 
 @_command("import")

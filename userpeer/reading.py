@@ -6,6 +6,7 @@ arrive at the top.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,9 @@ PAGE = 30
 # Before the first version of a key may stand a delete and an older life of that key. Nothing indexes those,
 # so this many blocks before it are looked at: an undone delete is nearly always that close.
 LOOK_BACK = 1_000
+
+SCANNED = 20_000
+"""How far back entries that are no records are looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,31 @@ class Reader:
         found = [_item(entry) async for entry in self._range(gt=after, limit=limit + 1)]
         page = tuple(found[:limit])
         return EntryPage(page, page[-1].key if len(found) > limit else None)
+
+    async def counts(self) -> dict[str, int]:
+        """How many posts and films there are, by kind."""
+        found = {}
+        for kind in ("post", "movie"):
+            found[kind] = 0
+            async for entry in self.range(f"{kind}/"):
+                found[kind] += not isinstance(parse_record(entry.key, entry.value), Rejected)
+        return found
+
+    async def rejected(self, most: int) -> list[Rejected]:
+        """Up to `most` entries that no feed takes for a record, of the newest `SCANNED` blocks, the latest first."""
+        found: list[Rejected] = []
+        seen: set[str] = set()
+        async for entry in self._bee.history(reverse=True, limit=SCANNED):
+            if len(found) >= most:
+                break
+            if entry.key not in seen:
+                seen.add(entry.key)
+                record = None if entry.value is None else parse_record(entry.key, entry.value)
+                if isinstance(record, Rejected):
+                    found.append(record)
+            if len(seen) % 200 == 0:
+                await asyncio.sleep(0)
+        return found
 
     async def versions(self, key: str, *, limit: int = 100) -> list[Version]:
         """Every version of a key, the newest first, each found from the tree as it was before the next."""

@@ -8,6 +8,7 @@ from starlette.staticfiles import StaticFiles
 import templates
 
 from .pages import (
+    aggregators,
     conversation,
     diary,
     drafts,
@@ -78,8 +79,11 @@ ROUTES: list[Route | Mount] = [
     Route("/restoring/nobody-has-it", self.nobody_has_it, methods=["POST"]),
     Route("/network", network.network),
     Route("/live/network", network.network_events),
-    Route("/aggregators", network.aggregators),
-    Route("/aggregators", network.submit_key, methods=["POST"]),
+    Route("/aggregators", aggregators.aggregators),
+    Route("/aggregators", aggregators.submit_key, methods=["POST"]),
+    Route("/aggregators/ask", aggregators.ask, methods=["POST"]),
+    Route("/aggregators/forget", aggregators.forget, methods=["POST"]),
+    Route("/live/aggregators", aggregators.aggregators_events),
     Route("/sharing", sharing.sharing),
     Route("/live/sharing", sharing.sharing_events),
     Route("/seed", sharing.seed, methods=["POST"]),

@@ -17,6 +17,8 @@ from core.peer import ConnectionStatus, Peer, key_to_id, parse_key
 from core.records import is_bee_key
 
 from .backup import Backup
+from .coverage import Coverage, OwnLog
+from .coverage.beside import Unread
 from .draft_store import DraftStore
 from .errors import NotFound, UserError
 from .hyp.bees import Bees
@@ -31,6 +33,8 @@ from .settings import Address, Settings
 from .submitting import Submissions
 
 BEE_NAME = "main"
+MAX_UNREAD = 20
+"""Of one's records that no feed lists, so many are named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,7 @@ class PeerService:
         self.publisher = publisher
         self.reader = Reader(bee)
         self.submissions = Submissions(settings.aggregators)
+        self.coverage = Coverage(settings.coverage, self.key, self._tell, self._unread)
         self.drafts = DraftStore(settings.drafts)
         self.waiting = Waiting(settings.pending, publisher, self.drafts, settings.undo_seconds, self._tell)
         self.media = Media(peer, bee, publisher)
@@ -146,6 +151,7 @@ class PeerService:
     async def close(self) -> None:
         """Sign what waits, stop reading. The peer itself is its opener's to close."""
         await self.restoring.close()
+        await self.coverage.close()
         await self.importing.close()
         await self.waiting.close()
         await self.bees.close()
@@ -167,6 +173,21 @@ class PeerService:
             tuple(submission.url for submission in self.submissions.all() if submission.accepted),
             time.time(),
         )
+
+    async def own_log(self) -> OwnLog:
+        """One's own log, to be laid beside what others say of it."""
+        core = self.bee.core
+        return OwnLog(
+            core.length,
+            core.fork,
+            lambda length: core.tree_hash(length).hex(),
+            self.library.counts() if self._shelf is not None else await self.reader.counts(),
+            self.restoring.is_over,
+        )
+
+    async def _unread(self, most: int) -> list[Unread]:
+        found = await self.reader.rejected(min(most, MAX_UNREAD))
+        return [Unread(one.key, one.sentence) for one in found]
 
     async def _found_again(self) -> None:
         """What a restored peer wrote before is here."""

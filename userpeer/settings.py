@@ -100,6 +100,11 @@ class Settings:
         return self.directory / "aggregators.json"
 
     @property
+    def coverage(self) -> Path:
+        """What aggregators said last about one's bee, as JSON; it may be deleted."""
+        return self.directory / "coverage.json"
+
+    @property
     def library(self) -> Path:
         """What was read of all bees, for pages; derived, so it may be deleted."""
         return self.directory / "library.db"

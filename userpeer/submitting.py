@@ -52,6 +52,10 @@ class Submissions:
         rows.append(asdict(submission))
         write_json(self._path, rows)
 
+    def forget(self, url: str) -> None:
+        """Take it off the list. The aggregator keeps the key that it was given."""
+        write_json(self._path, [asdict(one) for one in self.all() if one.url != url])
+
 
 def aggregator_url(text: str) -> str:
     """The aggregator's own address, from what a person pastes. Raises `BadArgument`."""

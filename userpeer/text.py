@@ -32,6 +32,11 @@ def json_text(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
+def without_scheme(url: str) -> str:
+    """A web address as people say it."""
+    return url.partition("://")[2] or url
+
+
 def _link(address: str) -> Markup:
     shown = address.partition("://")[2]
     shown = shown if len(shown) <= _SHOWN else shown[: _SHOWN - 1] + "…"

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from core.peer import NetworkStatus, SharedStatus
 
+from .coverage import Answer, Finding, Line
 from .draft_store import KeptDraft
 from .library.diary import Month, Year
 from .library.queries import Page, Thread
@@ -130,11 +131,23 @@ class NetworkView(View):
     listening: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class AggregatorLine:
+    """One aggregator: what it was given, its last answer (None: never asked), and that beside one's own log."""
+
+    submission: Submission
+    answer: Answer | None
+    lines: list[Line]
+    findings: list[Finding]
+    is_asking: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AggregatorsView(View):
-    """`aggregators.html`: to whom the key was given."""
+    """`aggregators.html`: to whom the key was given, and what they say. `asking`: answers are under way."""
 
-    submissions: list[Submission]
+    aggregators: list[AggregatorLine]
+    asking: bool
     form: Form
     listening: str | None
 

@@ -150,6 +150,19 @@ class Library:
         rest = "WHERE b.key = ? AND r.kind = ? AND substr(r.key, 1, ?) = ? ORDER BY r.id DESC LIMIT ?"
         return self._rows(rest, [self.me, kind, len(prefix), prefix, limit])
 
+    def counts(self) -> dict[str, int]:
+        """How many records of each kind are in the bee of `me`."""
+
+        def count() -> dict[str, int]:
+            rows = self.shelf.db.execute(
+                "SELECT kind, count(*) FROM records WHERE bee = (SELECT id FROM bees WHERE key = ?) AND kind != '' "
+                "GROUP BY kind",
+                (self.me,),
+            )
+            return dict(rows.fetchall())
+
+        return self.shelf.remember(self.me, "counts", count)
+
     def list_sizes(self) -> dict[str, int]:
         """How many films each list of `me` has, by the list's t16."""
         rows = self.shelf.db.execute(

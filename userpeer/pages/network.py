@@ -1,4 +1,4 @@
-"""Who carries one's words: connected peers, aggregators, and the bee as others read it."""
+"""Who carries one's words: connected peers, and the bee as others read it."""
 
 from __future__ import annotations
 
@@ -6,13 +6,10 @@ from sse_starlette import EventSourceResponse
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from core.errors import BadArgument
-from userpeer.errors import SubmitFailed
 from userpeer.live import stream
-from userpeer.submitting import aggregator_url, submit
-from userpeer.views import AggregatorsView, EntriesView, Form, NetworkView, Notice
+from userpeer.views import EntriesView, NetworkView
 
-from .render import block, frame, page, see_other, service_of, typed
+from .render import block, frame, page, service_of
 
 # Blocks that a peer takes make no news of their own, so an open page looks this often.
 LOOK_SECONDS = 1.0
@@ -30,28 +27,6 @@ async def network_events(request: Request) -> Response:
         return block(request, "network.html", "network", await _network_view(request))
 
     return EventSourceResponse(stream(request.app.state.hub, render, every=LOOK_SECONDS))
-
-
-async def aggregators(request: Request) -> Response:
-    """GET /aggregators"""
-    return page(request, "aggregators.html", await _aggregators_view(request), block="aggregators")
-
-
-async def submit_key(request: Request) -> Response:
-    """POST /aggregators"""
-    service = service_of(request)
-    values = await typed(request)
-    try:
-        submission = await submit(aggregator_url(values.get("url", "")), service.key, service.listening)
-    except (BadArgument, SubmitFailed) as error:
-        status = getattr(error, "status", 422)
-        view = await _aggregators_view(request, Form(values, {"url": str(error)}))
-        return page(request, "aggregators.html", view, block="aggregators", status=status)
-    service.submissions.remember(submission)
-    if submission.accepted:
-        return see_other("/aggregators?did=submitted")
-    view = await _aggregators_view(request, Form(values, {"url": submission.sentence}))
-    return page(request, "aggregators.html", view, block="aggregators", status=422)
 
 
 async def entries(request: Request) -> Response:
@@ -91,19 +66,5 @@ async def _network_view(request: Request) -> NetworkView:
         bees=service.peer.shared(),
         connected=service.connected(),
         info=service.info(),
-        listening=str(service.listening) if service.listening else None,
-    )
-
-
-async def _aggregators_view(request: Request, form: Form | None = None) -> AggregatorsView:
-    service = service_of(request)
-    notice = None
-    submissions = service.submissions.all()
-    if request.query_params.get("did") == "submitted" and submissions:
-        notice = Notice(submissions[0].sentence)
-    return AggregatorsView(
-        **await frame(request, notice),
-        submissions=submissions,
-        form=form or Form(),
         listening=str(service.listening) if service.listening else None,
     )
