@@ -250,6 +250,8 @@ async def open_service(settings: Settings, *, reads: bool = False) -> AsyncItera
         try:
             if service.restoring.is_over:
                 await service.media.open()
+            else:
+                await service.bees.name_anew()
             if reads:
                 service.restoring.start()
                 if service.restoring.is_over:

@@ -14,6 +14,7 @@ from core.peer import Peer
 from tests.support.userpeer import command, eventually, json_lines, served_app
 from tests.web.test_userpeer_writing import photo
 from userpeer.backup import Backup, key_from_words, seal, unseal, words_of
+from userpeer.commands import COMMANDS
 from userpeer.drafts import PostDraft
 from userpeer.errors import UserError
 from userpeer.restore_into import restore
@@ -51,6 +52,11 @@ async def replica_of(service: PeerService) -> Peer:
 async def write(service: PeerService, start: int, end: int) -> None:
     for number in range(start, end):
         await service.publisher.post(PostDraft(text=f"number {number}"))
+
+
+async def done(service: PeerService, command: str, **arguments: object) -> None:
+    async for _ in COMMANDS[command](service, arguments):
+        pass
 
 
 async def texts(service: PeerService) -> list[str]:
@@ -184,6 +190,46 @@ async def test_words_alone_and_nothing_ever_published(tmp_path: Path) -> None:
         await client.post("/restoring/nobody-has-it")
         assert (await client.post("/posts", data={"text": "my words"})).status_code == 303
         assert "Restored from a backup." not in (await client.get("/")).text
+
+
+async def test_a_named_bee_of_a_restored_peer_is_another_bee(tmp_path: Path) -> None:
+    async with opened(tmp_path / "old") as service:
+        await done(service, "hyp.create", name="films")
+        await done(service, "hyp.put", bee="films", key="ran", value=1985)
+        backup, old = await service.backup(), service.bees.look("films").key
+    await restore(Settings(tmp_path / "new"), backup)
+    for _ in range(2):  # and it stays so from one start to the next
+        async with opened(tmp_path / "new") as service:
+            if service.bees.own("films") is None:
+                await done(service, "hyp.create", name="films")
+            await done(service, "hyp.put", bee="films", key="ran", value=1985)
+            new = service.bees.look("films")
+            assert new.key != old
+            assert len([item async for item in COMMANDS["hyp.ls"](service, {"bee": "films"})]) == 1
+            assert not service.bees.look(old.hex()).bee.writable
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments"),
+    [
+        ("hyp.put", {"key": "a", "value": 1}),
+        ("hyp.put", {"key": "a", "value": 1, "ifSeq": 0}),
+        ("hyp.put", {"key": "a", "value": 1, "sub": ["x"]}),
+        ("hyp.del", {"key": "a"}),
+        ("hyp.batch", {"operations": [{"type": "put", "key": "a", "value": 1}]}),
+    ],
+)
+async def test_no_program_writes_to_the_personal_bee_before_it_is_found(
+    tmp_path: Path, command: str, arguments: dict[str, object]
+) -> None:
+    async with opened(tmp_path / "old") as service:
+        await write(service, 0, 2)
+        backup = await service.backup()
+    await restore(Settings(tmp_path / "new"), backup)
+    async with opened(tmp_path / "new") as service:
+        with pytest.raises(NotYetRestored):
+            await done(service, command, bee="main", **arguments)
+        assert service.bee.core.length == 0
 
 
 def test_what_is_wrong_with_words_is_said() -> None:

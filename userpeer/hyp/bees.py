@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -32,6 +33,7 @@ MAX_READ = 64
 
 IDLE_SECONDS = 300.0
 _STATE = "hyp"
+_NAMESPACE = "hyp"
 
 
 @dataclass(eq=False, slots=True)
@@ -71,7 +73,6 @@ class Bees:
 
     def __init__(self, peer: Peer, main: Hyperbee) -> None:
         self._peer = peer
-        self._store = peer.store.namespace("hyp")
         self._open: dict[bytes, Held] = {}
         self._names: dict[str, bytes] = {}
         self._sweeping: asyncio.TimerHandle | None = None
@@ -81,11 +82,24 @@ class Bees:
         state = json.loads(main.core.get_user_data(_STATE) or b"{}")
         self._seeds: dict[str, float] = state.get("seeds", {})
         """Key (hex) -> since when."""
+        self._names_under: str = state.get("names", _NAMESPACE)
+        self._store = peer.store.namespace(self._names_under)
         self._withheld: set[str] = set(state.get("withheld", ()))
         """Keys of own bees that are not to be announced."""
         self.imported: dict[str, dict[str, Any]] = state.get("imported", {})
         """Key of 2021 (hex) -> {"name": of the bee here, "length": of the log there when it was imported}."""
         self._main.seeding = True
+
+    async def name_anew(self) -> None:
+        """Let names mean other keys than they did in the store that this one was restored from; durable.
+
+        A backup says nothing of named bees, so nobody knows how long their logs were: to append to one could make a
+        second history. Its old key still reads it.
+        """
+        if self._names_under == _NAMESPACE and not self._opened:
+            self._names_under = f"{_NAMESPACE}/{secrets.token_hex(16)}"
+            self._store = self._peer.store.namespace(self._names_under)
+            await self._save()
 
     async def start(self) -> None:
         """Open what is ours and what is seeded, and announce it where that is wanted."""
@@ -300,7 +314,12 @@ class Bees:
             before.leave()
 
     async def _save(self) -> None:
-        state = {"seeds": self._seeds, "withheld": sorted(self._withheld), "imported": self.imported}
+        state = {
+            "seeds": self._seeds,
+            "withheld": sorted(self._withheld),
+            "imported": self.imported,
+            "names": self._names_under,
+        }
         await self._main.bee.core.set_user_data(_STATE, json.dumps(state).encode())
 
     def _sweep(self) -> None:

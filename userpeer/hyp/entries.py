@@ -293,6 +293,8 @@ def _to_write(service: PeerService, arguments: Arguments) -> Held:
         raise NotYours(
             f"{held.url} is not yours: only its owner can write to it. `hyp create bee NAME` makes one of your own."
         )
+    if held is service.bees.main:
+        service.publisher.may_write()
     return held
 
 
