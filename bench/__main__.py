@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench import dht, feed, hyp, network_udx, pages, swarm
+from bench import dht, feed, hyp, network_udx, pages, peer_pages, swarm
 
 HERE = Path(__file__).resolve().parent
 OURS, NODE = "ours", "node"
@@ -206,8 +206,8 @@ def main() -> None:
     parser.add_argument(
         "questions",
         nargs="*",
-        choices=[*names, "udx", "dht", "swarm", "feed", "hyp", "pages", []],
-        help="which (default: all but pages, which fills a database with a million records first)",
+        choices=[*names, "udx", "dht", "swarm", "feed", "hyp", "pages", "peer", []],
+        help="which (default: all but pages and peer, which fill a store first: a million records, a hundred thousand)",
     )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="a tenth of the records, one round")
@@ -234,6 +234,8 @@ def main() -> None:
             results += hyp.run(Path(root), bench.rounds, bench.scale)
         if "pages" in chosen:
             results += pages.run(Path(root), bench.scale)
+        if "peer" in chosen:
+            results += peer_pages.run(Path(root), bench.scale)
     if options.json:
         options.json.write_text(json.dumps(results, indent=1) + "\n")
 

@@ -12,7 +12,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from urllib.parse import quote, urlsplit
@@ -138,18 +137,16 @@ def measure(directory: Path, key: str) -> list[tuple[str, float, float, str, flo
             process.terminate()
 
 
-def main() -> None:
-    own = int(sys.argv[1]) if len(sys.argv) > 1 else OWN
-    bees = int(sys.argv[2]) if len(sys.argv) > 2 else BEES
-    with tempfile.TemporaryDirectory(prefix="meadow-bench-") as place:
-        key = asyncio.run(prepare(Path(place), own, bees))
-        print(f"{own:,} own records, {bees} followed bees of {THEIRS} records")
-        for name, value, limit, unit, used in measure(Path(place), key):
-            reached = "" if value <= limit else ": not reached"
-            print(
-                f"  {name:<28} {value:8.2f} {unit:<3} (aim {limit:g}{reached}; processor {used:.2f} {unit})"
-            )
-
-
-if __name__ == "__main__":
-    main()
+def run(root: Path, scale: float) -> list[dict[str, object]]:
+    """`python -m bench peer`: print every figure beside its aim, and give them back."""
+    own, bees = int(OWN * scale), int(BEES * scale)
+    place = root / "peer"
+    place.mkdir()
+    key = asyncio.run(prepare(place, own, bees))
+    print(f"\n{own:,} own records, {bees} followed bees of {THEIRS} records")
+    results: list[dict[str, object]] = []
+    for name, value, limit, unit, used in measure(place, key):
+        reached = "" if value <= limit else ": not reached"
+        print(f"  {name:<28} {value:8.2f} {unit:<3} (aim {limit:g}{reached}; processor {used:.2f} {unit})")
+        results.append({"title": name, "unit": unit, "value": value, "aim": limit, "processor": used})
+    return results
