@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench import dht, feed, hyp, network_udx, pages, peer_pages, swarm
+from bench import dht, feed, hyp, many_bees, network_udx, pages, peer_pages, swarm
 
 HERE = Path(__file__).resolve().parent
 OURS, NODE = "ours", "node"
@@ -206,8 +206,8 @@ def main() -> None:
     parser.add_argument(
         "questions",
         nargs="*",
-        choices=[*names, "udx", "dht", "swarm", "feed", "hyp", "pages", "peer", []],
-        help="which (default: all but pages and peer, which fill a store first: a million records, a hundred thousand)",
+        choices=[*names, "udx", "dht", "swarm", "feed", "hyp", "pages", "peer", "many", []],
+        help="which (default: all but pages, peer and many, which take long to set up)",
     )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="a tenth of the records, one round")
@@ -236,6 +236,8 @@ def main() -> None:
             results += pages.run(Path(root), bench.scale)
         if "peer" in chosen:
             results += peer_pages.run(Path(root), bench.scale)
+        if "many" in chosen:
+            many_bees.main(options.quick)
     if options.json:
         options.json.write_text(json.dumps(results, indent=1) + "\n")
 
