@@ -221,7 +221,7 @@ def test_a_wrong_command_is_refused_with_the_nearest_one(place: Path) -> None:
     assert "did you mean `hyp daemon start`?" in refused(place, "daemon", "strat", code=2)
     assert "did you mean `hyp seed`?" in refused(place, "sede", code=2)
     assert "did you mean `hyp daemon status`?" in refused(place, "stauts", code=2)
-    assert "there are beam, bee, create" in refused(place, "xyzzy", code=2)
+    assert "`hyp` knows beam, bee, create" in refused(place, "xyzzy", code=2)
     assert "bee" in refused(place, "create", "fee", code=2)
     error = json.loads(refused(place, "--json", "nosuch", code=2))["error"]
     assert error["code"] == "usage"

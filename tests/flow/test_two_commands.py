@@ -121,10 +121,32 @@ def test_demo_joins_a_running_pair(tmp_path: Path) -> None:
         with started("demo", tmp_path) as (demo, said):
             assert addresses(demo, said) == (feed, own)
             wait_for(lambda: get(f"{feed}health")["bees"]["connected"] == 3, "three connected bees")
+            with started("demo", tmp_path) as (third, said_third):
+                assert third.wait(60) == 1
+            assert "The peer of ines runs already" in said_third.read_text()
         assert demo.returncode == 0
+        assert "`make run` goes on" in said.read_text()
         assert get(f"{feed}health")["status"] == "ok"
     assert process.returncode == 0
     assert not (tmp_path / ".meadow/running.json").exists()
+
+
+def test_a_second_run_says_where_the_first_is_and_leaves_it_alone(tmp_path: Path) -> None:
+    with started("run", tmp_path) as (process, output):
+        feed, own = addresses(process, output)
+        with started("run", tmp_path) as (second, said):
+            assert second.wait(60) == 0
+        assert "Meadow is running already" in said.read_text()
+        assert feed in said.read_text()
+        assert own in said.read_text()
+        assert (tmp_path / ".meadow/running.json").exists()
+        assert get(f"{feed}health")["status"] == "ok"
+    # What a killed one left behind stands in nobody's way.
+    (tmp_path / ".meadow/running.json").write_text(
+        json.dumps({"pid": os.getpid(), "feed": feed, "peer": own, "bootstrap": ""})
+    )
+    with started("run", tmp_path) as (process, output):
+        addresses(process, output)
 
 
 def test_the_crash_of_one_is_told_and_ends_the_other(tmp_path: Path) -> None:

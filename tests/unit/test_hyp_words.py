@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
 from userpeer.errors import UserError
 from userpeer.hyp.address import BadName, check_name, is_key, split_address
 from userpeer.hyp.arguments import after_prefix, in_bounds, key_bounds, seconds
-from userpeer.hyp.terminal import size
+from userpeer.hyp.cli import cli
+from userpeer.hyp.terminal import Group, size
 
 KEY = "0123456789abcdef" * 4
 WORDS = st.text(st.characters(exclude_categories=("Cs",)), max_size=6)
@@ -78,3 +84,35 @@ def test_a_timeout_is_a_number_of_seconds(timeout: object) -> None:
 )
 def test_sizes_in_words(count: float, words: str) -> None:
     assert size(count) == words
+
+
+def groups(group: Group, path: tuple[str, ...] = ()) -> Iterator[tuple[Group, tuple[str, ...]]]:
+    yield group, path
+    for name, command in group.commands.items():
+        if isinstance(command, Group):
+            yield from groups(command, (*path, name))
+
+
+@pytest.mark.parametrize("path", [path for _, path in groups(cli)])
+def test_a_list_of_commands_says_what_each_does_in_a_whole_sentence(path: tuple[str, ...]) -> None:
+    listed = CliRunner().invoke(cli, [*path, "--help"], terminal_width=80).output.partition("Commands:")[2]
+    assert listed.strip()
+    for line in listed.strip().splitlines():
+        assert line.endswith("."), line
+        assert not line.endswith("..."), line
+
+
+def test_every_option_says_what_it_is_for() -> None:
+    for group, path in groups(cli):
+        for name, command in group.commands.items():
+            for option in command.params:
+                if isinstance(option, click.Option):
+                    assert option.help, (*path, name, option.name)
+
+
+def test_without_a_daemon_the_advice_can_be_typed_as_it_stands(tmp_path: Path) -> None:
+    place = tmp_path / "a place"
+    done = CliRunner().invoke(cli, ["--dir", str(place), "ls"])
+    assert done.exit_code == 2
+    assert f"\n  hyp --dir '{place}' daemon start\n" in done.output
+    assert "\n  hyp daemon start\n" in CliRunner(env={"HYP_DIR": str(place)}).invoke(cli, ["ls"]).output

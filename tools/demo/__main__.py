@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 import sys
 from pathlib import Path
 
+from core.errors import StorageLocked
 from core.records import Meta
 from userpeer.service import open_service
 from userpeer.settings import SOFTWARE, Settings
 
 from .. import meadow, run
-from ..supervise import Program, run_until_interrupted
+from ..supervise import Program, ProgramFailed, run_until_interrupted
 from .records import read_person
 
 PEOPLE = sorted(path for path in (Path(__file__).parent / "people").iterdir() if path.is_dir())
@@ -35,23 +34,19 @@ async def fill(directory: Path, person: Path) -> int:
         return len(missing)
 
 
-def running() -> tuple[str, str, str] | None:
-    """The addresses (and the DHT) of a `make run` in another terminal, if there is one."""
-    try:
-        state = json.loads(run.STATE.read_text())
-        os.kill(state["pid"], 0)
-    except (OSError, ValueError, KeyError):
-        return None
-    return state["feed"], state["peer"], state["bootstrap"]
-
-
 async def start(programs: list[Program]) -> None:
     """Fill, start and submit the two, after the aggregator and one's own peer if those do not run yet."""
     for person in PEOPLE:
-        added = await fill(meadow.HOME / f"demo-{person.name}", person)
+        try:
+            added = await fill(meadow.HOME / f"demo-{person.name}", person)
+        except StorageLocked:
+            raise ProgramFailed(
+                f"The peer of {person.name} runs already: `make demo` is there in another terminal. "
+                "Ctrl-C there stops it."
+            ) from None
         said = f"{added} records written" if added else "nothing to add"
         print(f"  {person.name}: {said}", flush=True)
-    found = running()
+    found = run.running()
     feed, own, bootstrap = found or await run.start(programs)
     for number, person in enumerate(PEOPLE, 1):
         name = f"demo-{person.name}"
@@ -60,12 +55,13 @@ async def start(programs: list[Program]) -> None:
         print(f"  starting the peer of {person.name} …", flush=True)
         await peer.start()
         await meadow.submit(meadow.HOME, name, feed, peer.ready)
-    run.welcome(feed, own, "open the feed; it fills while you look.")
+    stop = "Ctrl-C stops the two people; `make run` goes on." if found else run.STOP
+    run.welcome(feed, own, "open the feed; it fills while you look.", stop=stop)
 
 
 async def main() -> int:
     """Run until Ctrl-C or a crash."""
-    attached = running() is not None
+    attached = run.running() is not None
     try:
         return await run_until_interrupted(start)
     finally:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from core.errors import MeadowError
 from userpeer.settings import Settings, default_directory, parse_address
@@ -42,9 +43,18 @@ def _directory() -> Path:
 def cli(ctx: click.Context, directory: Path, as_json: bool) -> None:
     """Bees by key: create them, read and write them, keep other people's alive.
 
-    A bee is named by hyper://<64 hex>, or by the name it was created with. docs/hyp.md has a tour.
+    A bee is named by hyper://<64 hex>, or by the name it was created with. To begin:
+
+    \b
+      hyp daemon start
+      hyp create bee movies
+      hyp bee put movies/1985/ran '{"title": "Ran"}'
+      hyp bee ls movies
+
+    docs/hyp.md tells the rest.
     """
-    ctx.obj = Context(directory.expanduser(), as_json)
+    is_named = ctx.get_parameter_source("directory") is ParameterSource.COMMANDLINE
+    ctx.obj = Context(directory.expanduser(), as_json, named=directory if is_named else None)
 
 
 # --- the daemon -----------------------------------------------------------------------------------
@@ -52,7 +62,10 @@ def cli(ctx: click.Context, directory: Path, as_json: bool) -> None:
 
 @cli.group(cls=Group)
 def daemon() -> None:
-    """The process in the background that holds the store and the connections."""
+    """Start, stop and ask the process in the background.
+
+    It holds the store and the connections, for all programs of this machine.
+    """
 
 
 @daemon.command()
@@ -65,6 +78,7 @@ def daemon() -> None:
 @click.option(
     "--port",
     type=click.IntRange(1, 65_535),
+    metavar="PORT",
     help="UDP port by which others reach this machine; by default the one of the last time, at first 49737.",
 )
 @click.option("--listen", metavar="HOST:PORT", help="TCP address for peers that are given one.")
@@ -159,16 +173,17 @@ def stop(obj: Context) -> None:
 
 @cli.group(cls=Group)
 def create() -> None:
-    """Make something new: a bee."""
+    """Make a new bee."""
 
 
 @create.command("bee")
 @click.argument("name", required=False)
 @click.pass_obj
 def create_bee(obj: Context, name: str | None) -> None:
-    """Make a bee called NAME (or bee-1, bee-2, ...) and print its URL: what you give to others.
+    """Make a bee and print its URL.
 
-    It can be written and read at once, and is shared for as long as the daemon runs.
+    It is called NAME, or bee-1, bee-2, ...; its URL is what you give to others. It can be written and read at
+    once, and is shared for as long as the daemon runs.
     """
     for item in ask(obj, "hyp.create", name=name):
         if not obj.as_json:
@@ -193,7 +208,10 @@ def ls(obj: Context) -> None:
 @click.option("--live", is_flag=True, help="Again every second, until Ctrl-C.")
 @click.pass_obj
 def info(obj: Context, bees: tuple[str, ...], is_long: bool, live: bool) -> None:
-    """Say who is connected, how much is here, and what goes in and out. Never waits for the network."""
+    """Say who is connected, and how much is here.
+
+    And what goes in and out. Without BEE: of all that `hyp ls` lists. Never waits for the network.
+    """
     from .report import bee_report
 
     if not live:
@@ -217,7 +235,10 @@ def info(obj: Context, bees: tuple[str, ...], is_long: bool, live: bool) -> None
 @click.argument("bees", nargs=-1, required=True, metavar="BEE...")
 @click.pass_obj
 def seed(obj: Context, bees: tuple[str, ...]) -> None:
-    """Share these bees from here, and keep all of them: also other people's, also after a restart."""
+    """Share bees, also other people's, and keep all of them.
+
+    What their owners add comes by itself. It is remembered: a restart goes on with it.
+    """
     for bee_named in bees:
         for item in ask(obj, "hyp.seed", bee=bee_named):
             print_item(obj, item, f"Seeding {short(item)}")
@@ -228,9 +249,10 @@ def seed(obj: Context, bees: tuple[str, ...]) -> None:
 @click.option("--clear", is_flag=True, help="Also forget the blocks of other people's bees that are here.")
 @click.pass_obj
 def unseed(obj: Context, bees: tuple[str, ...], clear: bool) -> None:
-    """Announce these bees no longer and fetch nothing more of them; what is here stays readable.
+    """Share bees no longer; what is here stays readable.
 
-    Whoever is connected already and knows the key can still be given what is here, until it is cleared.
+    They are announced no more, and nothing more of them is fetched; this is remembered, too. Whoever is
+    connected already and knows the key can still be given what is here, until it is cleared.
     """
     for bee_named in bees:
         for item in ask(obj, "hyp.unseed", bee=bee_named, clear=clear):
@@ -242,10 +264,11 @@ def unseed(obj: Context, bees: tuple[str, ...], clear: bool) -> None:
 @click.option("--all", "everybody", is_flag=True, help="Copy other people's bees too, as bees of yours.")
 @click.pass_obj
 def import_2021(obj: Context, directory: Path, everybody: bool) -> None:
-    """Bring the bees of a hyperspace folder of 2021 (Hypercore 9) into new ones; safe to run again.
+    """Bring the bees of a hyperspace folder of 2021 here.
 
-    Keys and values stay as they are. The bees get new keys, because logs are signed otherwise today; each names its old
-    key in its header. The folder is only read; stop what writes to it first.
+    They become new ones, and it is safe to run again. Keys and values stay as they are. The bees get new
+    keys, because logs are signed otherwise today; each names its old key in its header. The folder is only
+    read; stop what writes to it first.
     """
     failed = False
     for item in ask(obj, "hyp.import", directory=str(directory.resolve()), all=everybody):
@@ -267,10 +290,11 @@ def import_2021(obj: Context, directory: Path, everybody: bool) -> None:
 )
 @click.pass_obj
 def beam(obj: Context, phrase: tuple[str, ...], listens: bool, bootstrap: str | None) -> None:
-    """Send standard input to another machine, and print what it sends, by a phrase alone.
+    """Be a pipe to another machine, by a phrase alone.
 
-    Without PHRASE it makes one up and waits; type that on the other machine: hyp beam WORD WORD WORD WORD. Whoever
-    knows the phrase can take the other end, so say it to one person only. It needs no daemon.
+    Standard input goes there, and what comes from there is printed. Without PHRASE it makes one up and waits;
+    type that on the other machine: hyp beam WORD WORD WORD WORD. Whoever knows the phrase can take the other
+    end, so say it to one person only. It needs no daemon.
     """
     import asyncio
 

@@ -19,7 +19,10 @@ _ENCODINGS = ("json", "utf-8", "hex", "base64")
 
 @click.group(cls=Group)
 def bee() -> None:
-    """The entries of a bee: BEE is a name or hyper://<64 hex>, BEE/KEY is one entry of it."""
+    """Read and write the entries of a bee.
+
+    BEE is a name or hyper://<64 hex>, BEE/KEY is one entry of it.
+    """
 
 
 def _options(*options: Callable[[F], F]) -> Callable[[F], F]:
@@ -45,21 +48,31 @@ _reading = _options(
         metavar="VERSION",
         help="As it was when its log had so many blocks.",
     ),
-    click.option("--timeout", type=click.FloatRange(0.01), help="Seconds to wait for peers and blocks; 10."),
+    click.option(
+        "--timeout",
+        type=click.FloatRange(0.01),
+        metavar="SECONDS",
+        help="How long to wait for peers and blocks; by default 10.",
+    ),
 )
 _waiting = _options(
     _place,
-    click.option("--timeout", type=click.FloatRange(0.01), help="Seconds to wait for peers and blocks; 10."),
+    click.option(
+        "--timeout",
+        type=click.FloatRange(0.01),
+        metavar="SECONDS",
+        help="How long to wait for peers and blocks; by default 10.",
+    ),
 )
 _bounds = _options(
-    click.option("--gt", help="Keys after this one."),
-    click.option("--gte", help="Keys from this one on."),
-    click.option("--lt", help="Keys before this one."),
-    click.option("--lte", help="Keys up to this one."),
+    click.option("--gt", metavar="KEY", help="Keys after this one."),
+    click.option("--gte", metavar="KEY", help="Keys from this one on."),
+    click.option("--lt", metavar="KEY", help="Keys before this one."),
+    click.option("--lte", metavar="KEY", help="Keys up to this one."),
 )
 _order = _options(
     click.option("--reverse", is_flag=True, default=None, help="The last first."),
-    click.option("--limit", type=click.IntRange(min=0), help="At most so many."),
+    click.option("--limit", type=click.IntRange(min=0), metavar="COUNT", help="At most so many."),
 )
 _if_seq = click.option(
     "--if-seq",
@@ -114,9 +127,13 @@ def delete(obj: Context, /, address: str, if_seq: int | None, **options: Any) ->
 @_place
 @click.pass_obj
 def batch(obj: Context, /, name: str, **options: Any) -> None:
-    """Do what standard input says, all of it or nothing: a line is {"key", "value"} or {"type": "del", "key"}.
+    """Put and delete many entries, all or none.
 
-    Each may name "ifSeq", the block that its entry must be of (0: none).
+    Standard input says which, one JSON object a line; "ifSeq" is the block that the entry must be of (0: none).
+
+    \b
+      {"key": "1985/ran", "value": {"title": "Ran"}}
+      {"type": "del", "key": "1985/brazil", "ifSeq": 4}
     """
     name, path = split_address(name)
     if path:
@@ -146,7 +163,10 @@ def batch(obj: Context, /, name: str, **options: Any) -> None:
 @_reading
 @click.pass_obj
 def ls(obj: Context, /, address: str, **options: Any) -> None:
-    """List the entries in the order of their keys: all, or those whose key begins with START."""
+    """List entries in the order of their keys.
+
+    All of them, or those whose key begins with START: hyp bee ls movies/1979/
+    """
     name, prefix = split_address(address)
     for item in ask(obj, "hyp.ls", bee=name, prefix=prefix or None, **_given(options)):
         if "tree" in item:
@@ -157,15 +177,17 @@ def ls(obj: Context, /, address: str, **options: Any) -> None:
 
 @bee.command()
 @click.argument("name", metavar="BEE")
-@click.option("--gt", type=int, help="Blocks after this one.")
-@click.option("--gte", type=int, help="Blocks from this one on; negative: counted from the end.")
-@click.option("--lt", type=int, help="Blocks before this one.")
-@click.option("--lte", type=int, help="Blocks up to this one.")
+@click.option("--gt", type=int, metavar="BLOCK", help="Blocks after this one.")
+@click.option(
+    "--gte", type=int, metavar="BLOCK", help="Blocks from this one on; negative: counted from the end."
+)
+@click.option("--lt", type=int, metavar="BLOCK", help="Blocks before this one.")
+@click.option("--lte", type=int, metavar="BLOCK", help="Blocks up to this one.")
 @_order
 @_reading
 @click.pass_obj
 def history(obj: Context, /, name: str, **options: Any) -> None:
-    """List everything that was put and deleted, in the order of the log."""
+    """List what was put and deleted, in the order of the log."""
     for item in ask(obj, "hyp.history", bee=split_address(name).bee, **_given(options)):
         print_item(obj, item, _line(item))
 
@@ -174,11 +196,14 @@ def history(obj: Context, /, name: str, **options: Any) -> None:
 @click.argument("address", metavar="BEE[/START]")
 @click.argument("version", type=click.IntRange(min=1))
 @_bounds
-@click.option("--limit", type=click.IntRange(min=0), help="At most so many.")
+@click.option("--limit", type=click.IntRange(min=0), metavar="COUNT", help="At most so many.")
 @_reading
 @click.pass_obj
 def diff(obj: Context, /, address: str, version: int, **options: Any) -> None:
-    """List what is different now (or --at another version) from VERSION: + added, - gone, ~ changed."""
+    """List what has changed since VERSION.
+
+    Until now, or until the version that --at names: + added, - gone, ~ changed.
+    """
     name, prefix = split_address(address)
     arguments = {"bee": name, "prefix": prefix or None, "from": version, **_given(options)}
     for item in ask(obj, "hyp.diff", **arguments):
@@ -199,7 +224,10 @@ def diff(obj: Context, /, address: str, version: int, **options: Any) -> None:
 @_waiting
 @click.pass_obj
 def watch(obj: Context, /, address: str, **options: Any) -> None:
-    """Print what is put and deleted as it happens, here or at its owner's, until Ctrl-C."""
+    """Print what is put and deleted, as it happens.
+
+    Here or at its owner's, until Ctrl-C.
+    """
     name, prefix = split_address(address)
     for item in ask(obj, "hyp.watch", bee=name, prefix=prefix or None, **_given(options)):
         if obj.as_json:

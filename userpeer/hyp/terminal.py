@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,9 +27,11 @@ USAGE = 2
 class Context:
     """What the options before the command say."""
 
-    def __init__(self, directory: Path, as_json: bool) -> None:
+    def __init__(self, directory: Path, as_json: bool, *, named: Path | None = None) -> None:
+        """`named`: the directory as `--dir` named it, if it did."""
         self.settings = Settings(directory)
         self.as_json = as_json
+        self.hyp = "hyp" if named is None else f"hyp --dir {shlex.quote(str(named))}"
 
 
 class Group(click.Group):
@@ -44,7 +47,7 @@ class Group(click.Group):
             hint = (
                 f"did you mean `{known[near[0]]}`?"
                 if near
-                else f"there are {', '.join(self.list_commands(ctx))}."
+                else f"`{ctx.command_path}` knows {', '.join(self.list_commands(ctx))}."
             )
             ctx.fail(f"Invalid command: {name}; {hint}")
         return super().resolve_command(ctx, args)
@@ -79,7 +82,7 @@ def fail(obj: Context, error: Exception) -> NoReturn:
         where = (
             "" if obj.settings.directory.is_dir() else f" (there is nothing at {obj.settings.directory} yet)"
         )
-        say_error(obj, error.code, f"The daemon is not active{where}. Please run:\n  hyp daemon start")
+        say_error(obj, error.code, f"The daemon is not active{where}. Please run:\n  {obj.hyp} daemon start")
         sys.exit(USAGE)
     say_error(obj, getattr(error, "code", "error"), str(error) or type(error).__name__)
     sys.exit(FAILED)
