@@ -207,7 +207,7 @@ def main() -> None:
         "questions",
         nargs="*",
         choices=[*names, "udx", "dht", "swarm", "feed", "hyp", "pages", "peer", "many", []],
-        help="which (default: all but pages, peer and many, which take long to set up)",
+        help="which (default: all but pages, peer and many, which first fill a store, with up to a million records)",
     )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="a tenth of the records, one round")
@@ -237,7 +237,7 @@ def main() -> None:
         if "peer" in chosen:
             results += peer_pages.run(Path(root), bench.scale)
         if "many" in chosen:
-            many_bees.main(options.quick)
+            results += many_bees.run(Path(root), bench.scale)
     if options.json:
         options.json.write_text(json.dumps(results, indent=1) + "\n")
 

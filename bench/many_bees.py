@@ -1,9 +1,8 @@
 """An aggregator with many bees: memory with 1,000 live and 10,000 registered, the time to catch up, and what one
 hostile bee does to the others. Without a reference: nothing else has this feed.
 
-    python -m bench many [--quick]
-
-The authors are one process, the aggregator another. Latency is from an append to its being in `/feed.json`.
+The authors are one process (this file run as a program), the aggregator another. Latency is from an append to its
+being in `/feed.json`.
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -144,9 +142,6 @@ class Latency:
     p50: float
     p95: float
 
-    def __str__(self) -> str:
-        return f"p50 {self.p50:.0f} ms, p95 {self.p95:.0f} ms"
-
 
 def latency(them: Authors, url: str) -> Latency:
     """From an append to its being in the feed, one after the other."""
@@ -168,58 +163,64 @@ def latency(them: Authors, url: str) -> Latency:
     return Latency(statistics.median(times), times[int(len(times) * 0.95) - 1])
 
 
-def run(live: int, registered: int) -> None:
-    """Print the figures."""
-    with tempfile.TemporaryDirectory(prefix="meadow-bench-") as place:
-        directory = Path(place) / "site"
-        directory.mkdir()
-        them = Authors(live)
-        database = Database(database_url(directory, None))
-        now, address = now_ms(), them.ready["peer"]
-
-        def add(connection: Any) -> None:
-            for key in them.ready["keys"]:
-                policy.add(connection, bytes.fromhex(key), now, address)
-            for number in range(registered - live):  # nobody has these; they are tried again ever more seldom
-                sources.add(connection, number.to_bytes(4, "big") * 8, now, "command")
-
-        database.write_now(add)
-        try:
-            with aggregator(directory) as (process, url):
-                took = shown(database, live * EACH)
-                print(f"  first contact with {live:,} bees of {EACH} records: {took:.1f} s", flush=True)
-            them.do(f"all {NEW}")
-            before = them.do("nothing")["served"]
-            with aggregator(directory) as (process, url):
-                took = shown(database, live * (EACH + NEW))
-                blocks = (them.do("nothing")["served"] - before) / live
-                print(f"  catch-up, {NEW} new records in each: {took:.1f} s (at most 60 asked)")
-                print(f"  blocks a bee for it: {blocks:.1f} (at most 20 asked)")
-                quiet = latency(them, url)
-                memory = f"{resident_mb(process):.0f} MB (at most 512 asked)"
-                print(f"  memory, {live:,} live and {registered:,} registered: {memory}")
-                print(f"  append to feed: {quiet}", flush=True)
-                key = bytes.fromhex(them.ready["hostile"])
-                database.write_now(lambda connection: policy.add(connection, key, now_ms(), address))
-                time.sleep(3)
-                them.do(f"burst {HOSTILE_OPERATIONS}")
-                loud = latency(them, url)
-                print(f"  the same while one bee appends {HOSTILE_OPERATIONS:,} at once: {loud}")
-                print(f"  ratio: {loud.p50 / quiet.p50:.2f}x, {loud.p95 / quiet.p95:.2f}x (1.1x asked)")
-        finally:
-            them.close()
-            database.dispose()
-
-
-def main(quick: bool = False) -> None:
-    """The whole, or a tenth of it."""
+def run(root: Path, scale: float) -> list[dict[str, Any]]:
+    """The figures, printed and returned; `scale` as in `bench.__main__`."""
     os.environ.setdefault("FEEDAGG_TRIES_AT_ONCE", "64")
-    print("Many bees, one aggregator:")
-    run(LIVE // 10, REGISTERED // 10) if quick else run(LIVE, REGISTERED)
+    live, registered = int(LIVE * scale), int(REGISTERED * scale)
+    directory = root / "many-bees"
+    directory.mkdir()
+    them = Authors(live)
+    database = Database(database_url(directory, None))
+    now, address = now_ms(), them.ready["peer"]
+    results: list[dict[str, Any]] = []
+
+    def figure(what: str, value: float, unit: str, aim: float | None = None) -> None:
+        missed = aim is not None and value > aim
+        asked = "" if aim is None else f"  (aim {aim:g}{': not reached' if missed else ''})"
+        print(f"  {what:<58}{value:9.2f} {unit}{asked}", flush=True)
+        results.append({"title": f"many bees: {what}", "unit": unit, "value": value, "aim": aim})
+
+    def add(connection: Any) -> None:
+        for key in them.ready["keys"]:
+            policy.add(connection, bytes.fromhex(key), now, address)
+        for number in range(registered - live):  # nobody has these; they are tried again ever more seldom
+            sources.add(connection, number.to_bytes(4, "big") * 8, now, "command")
+
+    print(f"\nan aggregator with {registered:,} bees, {live:,} of them live")
+    database.write_now(add)
+    try:
+        with aggregator(directory):
+            figure(f"first contact, {EACH} records each", shown(database, live * EACH), "s")
+        them.do(f"all {NEW}")
+        before = them.do("nothing")["served"]
+        with aggregator(directory) as (process, url):
+            figure(
+                f"catch-up after a restart, {NEW} new records each",
+                shown(database, live * (EACH + NEW)),
+                "s",
+                60,
+            )
+            figure("blocks taken from a bee for it", (them.do("nothing")["served"] - before) / live, "", 20)
+            quiet = latency(them, url)
+            figure("memory", resident_mb(process), "MB", 512)
+            figure("append to feed, p50", quiet.p50, "ms")
+            figure("append to feed, p95", quiet.p95, "ms", 300)
+            key = bytes.fromhex(them.ready["hostile"])
+            database.write_now(lambda connection: policy.add(connection, key, now_ms(), address))
+            time.sleep(3)
+            them.do(f"burst {HOSTILE_OPERATIONS}")
+            loud = latency(them, url)
+            figure(
+                f"p50 while one bee appends {HOSTILE_OPERATIONS:,}, to p50", loud.p50 / quiet.p50, "x", 1.1
+            )
+            figure(
+                f"p95 while one bee appends {HOSTILE_OPERATIONS:,}, to p95", loud.p95 / quiet.p95, "x", 1.1
+            )
+    finally:
+        them.close()
+        database.dispose()
+    return results
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["authors"]:
-        asyncio.run(authors(int(sys.argv[2])))
-    else:
-        main("--quick" in sys.argv)
+    asyncio.run(authors(int(sys.argv[2])))

@@ -18,6 +18,7 @@ from feedagg.store import insert
 from feedagg.tables import bucket_of, hints, sources
 
 LEASE_MS: Final = 90_000
+HEAD_START_MS: Final = 24 * 3_600_000
 
 FOLLOWING: Final = "following"
 PENDING: Final = "pending"
@@ -316,6 +317,8 @@ def held_by_others(connection: Connection, owner: str, bees: Sequence[bytes], no
 
 
 def release(connection: Connection, owner: str, now: int) -> None:
-    """Give up every claim of `owner`: at the end, and at the start for those of a run that was killed."""
-    free = {"connected": False, "lease_owner": None, "lease_until": None, "next_at": now}
+    """Give up every claim of `owner`: at the end, and at the start for those of a run that was killed. What it held
+    is due before all that fell due meanwhile: those peers were there a moment ago, the others perhaps never.
+    """
+    free = {"connected": False, "lease_owner": None, "lease_until": None, "next_at": now - HEAD_START_MS}
     connection.execute(update(sources).where(sources.c.lease_owner == owner).values(free))

@@ -292,6 +292,17 @@ def test_what_a_killed_run_had_claimed_is_free_at_its_next_start(database: Datab
     assert source.last_contact == NOW
 
 
+def test_after_a_restart_the_bees_that_were_there_come_before_those_that_never_were(
+    database: Database,
+) -> None:
+    database.write_now(sources.claim, "me", NOW, 10)
+    database.write_now(sources.contacted, BEE, NOW, NOW + 30_000, "127.0.0.1:1", "me", 5)
+    for number in range(20):  # nobody has these, and all have been due for an hour
+        database.write_now(sources.add, bytes([200 + number]) * 32, NOW - 3_600_000, "command", None)
+    database.write_now(sources.release, "me", NOW + 1)
+    assert [source.bee for source in database.write_now(sources.claim, "me", NOW + 2, 1)] == [BEE]
+
+
 def test_a_failure_waits_and_a_new_submission_tries_at_once(database: Database) -> None:
     database.write_now(sources.claim, "me", NOW, 10)
     database.write_now(sources.failed, BEE, "Nobody answers.", NOW + 60_000)
