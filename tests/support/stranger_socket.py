@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
+import itertools
 import socket
 from types import TracebackType
 
@@ -28,6 +28,8 @@ class Stranger:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
         self.address: Address = self._socket.getsockname()
         self.received: list[bytes] = []
+        # Not at random: an old answer would now and then do for a new question.
+        self._tids = itertools.cycle(range(OWN_TIDS, 65_536))
         self._loop = asyncio.get_running_loop()
         self._more = asyncio.Event()
         self._loop.add_reader(self._socket, self._read)
@@ -72,7 +74,7 @@ class Stranger:
 
     async def ask(self, to: Address, command: int, **fields: object) -> ResponseMessage:
         """One request and its answer; sent again now and then, for the node may be busy with worse."""
-        tid = OWN_TIDS + int.from_bytes(os.urandom(2), "little") % (65_536 - OWN_TIDS)
+        tid = next(self._tids)
         data = encode_request(tid, to, command, **fields)  # type: ignore[arg-type]
         waiting = asyncio.ensure_future(self.answer(tid))
         while not waiting.done():
