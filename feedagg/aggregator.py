@@ -55,6 +55,7 @@ class Aggregator:
         self.contact = contact.Contact(database, peer, self.ingest, self.live, settings)
         self.submissions = web.RateLimit(settings.submit_burst, settings.submit_per_hour)
         self.provings = web.RateLimit(6, 60)
+        self.recounts = web.RateLimit(20, 600)
         self.readers_words = web.RateLimit(settings.report_burst, settings.report_per_hour)
         self.wrong_tokens = session.wrong_tokens()
         self.started_at = time.time()

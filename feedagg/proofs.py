@@ -92,7 +92,8 @@ async def lookup_file(here: Aggregator, bee: bytes, key: bytes, *, seconds: floa
             return _bounded(encode_file(await prove_lookup(log.core, key, timeout=seconds)))
         except RequestTimeout:
             raise NoProof(
-                "A lookup comes to blocks that are not stored here, and no peer sent them in time. Try again later.",
+                "A lookup comes to blocks that are not stored here, and no peer sent them in time. Saving the "
+                "file asks the peers for them; try again later.",
                 503,
             ) from None
         except BlockNotAvailable as error:
@@ -135,7 +136,7 @@ async def witness_entry_file(here: Aggregator, bee: bytes, key: bytes) -> bytes:
 async def _witness(here: Aggregator, bee: bytes, key: bytes) -> tuple[Item, dict[str, Any]]:
     item = await here.database.read(shown_item, bee, key)
     async with opened(here, bee) as log:
-        said = await transparency.witness(here.publisher.log, bee, item.seq, log.core.fork)
+        said = await transparency.witness(here.publisher.log, bee, item.seq, log.core.fork, item.first_seen)
     if said is None:
         raise NoProof(
             "Our log does not speak of this block yet; it is a moment behind. Try again shortly.", 503

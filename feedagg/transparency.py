@@ -35,6 +35,11 @@ BEE_NAMES: Final = {LOG: "meadow/decisions", FEED: "meadow/feed"}
 
 ABOUT: Final = b"about"
 
+FIRST_ENTRIES: Final = 64
+LATER_ENTRIES: Final = 5_000
+WITNESS_SLACK_MS: Final = 60_000
+"""How far a witness is looked for: so many of a bee's first entries, and so many from a minute before first sight."""
+
 Change = tuple[bytes, bytes | None]
 """A key of the log and the value it is to have; None removes it."""
 
@@ -130,17 +135,19 @@ def note_head(connection: Connection, name: str, length: int, tree: bytes) -> No
     connection.execute(own_bees.update().where(own_bees.c.name == name).values(length=length, tree=tree))
 
 
-async def witness(log: Hyperbee, bee: bytes, seq: int, fork: int) -> dict[str, Any] | None:
-    """The first entry of the log that stands for block `seq` of a bee, or None.
+async def witness(log: Hyperbee, bee: bytes, seq: int, fork: int, first_seen: int) -> dict[str, Any] | None:
+    """An early entry of the log that stands for block `seq` of a bee, or None; its `entry` is the key in the log.
 
-    The block existed when that entry was written, whatever date it claims. Its own entry adds `entry`, the key in the
-    log.
+    The block existed when that entry was written, whatever date it claims. It is looked for among the bee's first
+    entries (they stand for all that was there at first contact), then from the record's first sight on.
     """
     prefix = reading_prefix(bee)
-    async for entry in log.range(gte=prefix, lt=prefix + b"\xff"):
-        said = json.loads(entry.value)
-        if said["fork"] == fork and seq < said["length"]:
-            return {**said, "entry": entry.key.decode()}
+    later = prefix + time_digits(max(0, first_seen - WITNESS_SLACK_MS)).encode()
+    for start, limit in ((prefix, FIRST_ENTRIES), (later, LATER_ENTRIES)):
+        async for entry in log.range(gte=start, lt=prefix + b"\xff", limit=limit):
+            said = json.loads(entry.value)
+            if said["fork"] == fork and seq < said["length"]:
+                return {**said, "entry": entry.key.decode()}
     return None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import math
 from typing import Final
 
 from starlette.requests import Request
@@ -12,9 +13,9 @@ from starlette.responses import JSONResponse, Response
 from core.errors import MeadowError
 from core.peer import encode_file, prove_record
 from feedagg import proofs, queries
-from feedagg.web import aggregator
+from feedagg.web import aggregator, client_address
 
-MAX_RATINGS: Final = 2_000
+MAX_RATINGS: Final = 1_000
 """Beyond these the score is not recomputed by readers; `people` says how many there are."""
 
 _PAUSE: Final = 50
@@ -25,6 +26,10 @@ async def show(request: Request) -> Response:
     is stored here, in base64; `missing` counts the others.
     """
     here, name = aggregator(request), request.path_params["name"]
+    wait = here.recounts.take(client_address(request, trust_proxy=here.settings.trust_proxy))
+    if wait > 0:
+        sentence = f"Proofs of many ratings take work; ask again in {math.ceil(wait)} seconds."
+        return JSONResponse({"error": sentence}, 429, {"retry-after": str(math.ceil(wait))})
     film = await here.database.read(queries.film, name)
     rated = await here.database.read(queries.ratings, name, MAX_RATINGS)
     files: list[str] = []

@@ -15,7 +15,7 @@ from core.peer import parse_key
 from feedagg import views
 from feedagg.marks import proof_href
 from feedagg.pages.proof_view import Shown, shown
-from feedagg.proofs import MAKERS, NoProof
+from feedagg.proofs import MAKERS, NoProof, lookup_file
 from feedagg.web import aggregator, page, problem
 
 MEDIA_TYPE: Final = "application/vnd.meadow.proof"
@@ -54,7 +54,11 @@ async def show(request: Request) -> Response:
     files, refusal = [], None
     for name in TOGETHER.get(request.query_params.get("about", ""), TOGETHER["record"]):
         try:
-            files.append(shown(name, bee, key, await MAKERS[name](here, bee, key)))
+            # No page waits for the network: what a lookup lacks here is fetched only for who saves its file.
+            made = (
+                lookup_file(here, bee, key, seconds=0) if name == "lookup" else MAKERS[name](here, bee, key)
+            )
+            files.append(shown(name, bee, key, await made))
         except NoProof as error:
             refusal = refusal or error
     if not files and refusal is not None and refusal.status != 503:

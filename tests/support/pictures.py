@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 from urllib.request import urlopen
 
 from tests.flow.test_two_commands import addresses, started, wait_for
@@ -63,8 +63,14 @@ async def take(feed: str, peer: str, folder: Path) -> None:
                 text=True,
             ).stdout
         )  # fmt: skip
+        bee, key = movie["url"].split("/bee/", 1)[1].split("/", 1)
+        about = f"bee={bee}&key={quote(unquote(key), safe='')}"
         pages = {
             "feed": feed,
+            "proof": f"{feed}proof?{about}",
+            "witness": f"{feed}proof?{about}&about=witness",
+            "removed": f"{feed}bee/{bee}/post/never-there",
+            "prove": f"{feed}prove?{about}",
             "bees": f"{feed}bees",
             "bee": movie["authors"][0]["url"],
             "record": movie["url"],
