@@ -4,7 +4,7 @@
     ingest    a bee's log, newest first, then forward from a cursor          (ingest.py, follow.py)
     decide    one stretch of a log in, rows out: pure                        (decide.py)
     store     rows and the cursor in one transaction                         (store.py, tables.py)
-    publish   decisions, readings and the feed into two bees of its own      (publisher.py, transparency.py, feed_bee.py)
+    publish   decisions, readings and the feed, in own bees              (publisher.py, transparency.py, feed_bee.py)
     proofs    files that show a record to whoever knows the bee's key        (proofs.py, marks.py; core/evidence)
     pages     rows out as HTML, JSON Feed and live events                    (routes.py, pages/, live.py)
     operator  who is followed, what is hidden, and why; for programs too     (policy.py, admin/, rest/)

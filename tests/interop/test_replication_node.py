@@ -23,7 +23,7 @@ from tests.support.replication import block
 pytestmark = [pytest.mark.anyio, pytest.mark.interop]
 
 SEED = bytes([7]) * 32
-PATIENCE_SECONDS = 15
+PATIENCE_SECONDS = 60
 
 StartNode = Callable[..., Awaitable[NodePeer]]
 

@@ -66,7 +66,7 @@ async def open_page(chromium: Browser, view: str = "light", **options: Any) -> A
         viewport={"width": width, "height": _HEIGHT}, color_scheme=scheme, reduced_motion="reduce", **options
     )
     page = await context.new_page()
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(60_000)
     troubles: list[str] = []
     page.on("pageerror", lambda error: troubles.append(str(error)))
     page.on(

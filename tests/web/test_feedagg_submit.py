@@ -252,7 +252,7 @@ async def test_the_server_says_when_it_is_ready_takes_an_addition_and_stops_clea
                 )
                 assert "hello from the author" not in (await web.get("/")).text
                 async with web.stream(
-                    "GET", "/live", timeout=10
+                    "GET", "/live", timeout=60
                 ) as stream:  # an open page does not hold it up
                     server.send_signal(signal.SIGTERM)
                     async for _ in stream.aiter_bytes():
