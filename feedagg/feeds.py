@@ -8,6 +8,7 @@ from typing import Any
 from markupsafe import escape
 
 from core.records import format_date
+from feedagg.markup import linkify
 from feedagg.queries import Item
 from feedagg.views import Author, Card, Picture
 
@@ -111,8 +112,10 @@ def html(base: str, card: Card) -> str:
     parts: list[str] = []
     if card.film is not None and card.kind == "movie":
         parts.append(f'<p><a href="{escape(base + card.film.href)}">{escape(_head(card))}</a></p>')
-    if card.text or card.images:
-        body = str(card.text or "").replace("\n", "<br>") + "".join(_image(base, one) for one in card.images)
+    if card.plain or card.images:
+        body = str(linkify(card.plain)).replace("\n", "<br>") + "".join(
+            _image(base, one) for one in card.images
+        )
         label = card.cw or ("Contains spoilers" if card.spoiler else None)
         parts.append(f"<p>{body}</p>" if label is None else _folded(label, body))
     return "".join(parts)

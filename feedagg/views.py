@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import blake2b
+from typing import Final
 from urllib.parse import quote
 
 from markupsafe import Markup
@@ -25,6 +26,11 @@ FLAGS = {
     "date-in-future": "Dated in the future",
 }
 """What a card says about a date that the feed does not follow. One without a date made no claim: nothing is said."""
+
+
+LIST_CHARACTERS: Final = 700
+LIST_LINES: Final = 12
+"""A longer text is cut in lists, where the next card is waiting; its own page and the feeds have all of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,17 +184,17 @@ def talk(item: Item, said: Answers | None) -> Talk:
 
 
 def card(item: Item, authors: Mapping[bytes, Author], *, whole: bool = False) -> Card | None:
-    """The card of one row, or None if it holds no post and no movie. `whole` adds the long form."""
+    """The card of one row, or None if it holds no post and no movie. `whole`: nothing is cut, and the long form too."""
     record = None if item.value is None else parse_record(item.key, item.value)
     if isinstance(record, Post):
         return _post_card(item, record, authors[item.bee], whole)
     if isinstance(record, Watch):
-        return _watch_card(item, record, authors[item.bee])
+        return _watch_card(item, record, authors[item.bee], whole)
     return None
 
 
 def _post_card(item: Item, post: Post, who: Author, whole: bool) -> Card:
-    long_form = None
+    text, long_form = post.text if whole else opening(post.text), None
     if whole and post.more is not None:
         is_markdown = post.more.mime == "text/markdown"
         long_form = markdown(post.more.text) if is_markdown else linkify(post.more.text)
@@ -200,8 +206,8 @@ def _post_card(item: Item, post: Post, who: Author, whole: bool) -> Card:
         permalink=permalink(item.bee, item.key),
         seq=item.seq,
         number=item.id,
-        text=linkify(post.text),
-        more=long_form if long_form is not None or post.more is None else Markup(""),
+        text=linkify(text),
+        more=Markup("") if long_form is None and (post.more or text != post.text) else long_form,
         cw=post.cw,
         film=None if post.film is None else _film_line(post.film),
         tags=post.tags,
@@ -213,8 +219,20 @@ def _post_card(item: Item, post: Post, who: Author, whole: bool) -> Card:
     )
 
 
-def _watch_card(item: Item, watch: Watch, who: Author) -> Card:
+def opening(text: str) -> str:
+    """The text if it is short, or else its first words and an ellipsis."""
+    start = "".join(text.splitlines(keepends=True)[:LIST_LINES])
+    if len(start) > LIST_CHARACTERS:
+        start = start[: LIST_CHARACTERS + 1]
+        words = start.rsplit(maxsplit=1)[0]
+        start = words if len(words) > LIST_CHARACTERS / 2 else start[:LIST_CHARACTERS]
+    return text if len(start) == len(text) else start.rstrip() + " …"
+
+
+def _watch_card(item: Item, watch: Watch, who: Author, whole: bool) -> Card:
     review = watch.review
+    words = "" if review is None else review.text
+    text = words if whole else opening(words)
     return Card(
         id=dom_id(item.bee, item.key),
         author=who,
@@ -223,7 +241,8 @@ def _watch_card(item: Item, watch: Watch, who: Author) -> Card:
         permalink=permalink(item.bee, item.key),
         seq=item.seq,
         number=item.id,
-        text=None if review is None else linkify(review.text),
+        text=None if review is None else linkify(text),
+        more=None if text == words else Markup(""),
         film=_film_line(watch.film),
         rating=watch.rating,
         liked=watch.liked,
@@ -234,7 +253,7 @@ def _watch_card(item: Item, watch: Watch, who: Author) -> Card:
         updated_at=watch.updated_at,
         source=watch.source,
         flag=_flag(item),
-        plain="" if review is None else review.text,
+        plain=words,
     )
 
 

@@ -12,9 +12,11 @@ from xml.etree import ElementTree
 import feedparser
 import httpx2
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from core.records import Ref, format_date, value_hash
-from feedagg import moderation, sources, store
+from feedagg import moderation, sources, store, views
 from feedagg.aggregator import Aggregator
 from feedagg.decide import Operation, Position, decide
 from feedagg.ingest import now_ms
@@ -91,6 +93,38 @@ async def test_a_tag_is_one_page_however_it_is_written(running: Aggregator, web:
     assert "#?/..</span>" in feed  # no word in it: shown, but no page
     assert "Nobody used this tag yet" in (await web.get("/tag/other")).text
     assert (await web.get("/tag/..%2F--")).status_code == 404
+
+
+@given(st.text("ab \n\u2028é", max_size=2_000))
+def test_the_opening_of_a_text_is_its_beginning(text: str) -> None:
+    start = views.opening(text)
+    if start == text:
+        assert len(text) <= views.LIST_CHARACTERS
+        return
+    assert start.endswith(" …")
+    assert text.startswith(start.removesuffix(" …"))
+    assert len(start) <= views.LIST_CHARACTERS + 2
+    assert len(start.splitlines()) <= views.LIST_LINES
+
+
+async def test_a_long_text_is_cut_in_lists_alone(running: Aggregator, web: httpx2.AsyncClient) -> None:
+    words = " ".join(f"word{n}" for n in range(400))
+    lines = "\n".join(f"line{n}" for n in range(60))
+    wide = "x" * 2_000 + "end"
+    review = movie(1, "Ran", review={"text": words})
+    await fill(running, [review, post(2, lines), post(3, wide), post(4, "Short.")])
+    feed = (await web.get("/")).text
+    assert feed.count(">Read on<") == 3
+    assert "word50" in feed
+    assert "line11" in feed
+    for late in ("word399", "line12", "xend"):
+        assert late not in feed
+    own = (await web.get(views.permalink(BEE, review.key))).text
+    assert words in own
+    assert "Read on" not in own
+    for form in ("json", "rss", "atom"):
+        whole = (await web.get(f"/feed.{form}")).text
+        assert all(late in whole for late in ("word399", "line59", "xend"))
 
 
 async def test_a_film_says_how_many_gave_which_rating(running: Aggregator, web: httpx2.AsyncClient) -> None:
