@@ -11,11 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
+from core.peer import encode_file
 from core.records import format_date, value_hash
-from feedagg import moderation, sources
+from feedagg import alarms, decisions, moderation, policy, purging, reports, sources
+from feedagg.decisions import Action, Decision
 from feedagg.ingest import now_ms
 from tests.conftest import skip_or_fail
+from tests.support.evidence import conflict
 from tests.support.feedagg import aggregator, author, client
 from tests.support.node import NODE_DIRECTORY, why_node_is_missing
 
@@ -56,7 +60,11 @@ async def test_node_follows_both_bees_with_a_key(tmp_path: Path) -> None:
         async with asyncio.timeout(LINE_SECONDS):
             while running.ingest.records_read < 41:
                 await asyncio.sleep(0.02)
+        evidence = encode_file(await conflict())
+        await running.database.write(decide_everything, bee.core.key, evidence, now_ms())
         await running.publisher.caught_up()
+        decided = await running.database.read(decisions.listing, 100)
+        assert {decision.action for decision in decided} == set(Action)
 
         async with client(running) as web:
             html = (await web.get("/about")).text
@@ -66,7 +74,7 @@ async def test_node_follows_both_bees_with_a_key(tmp_path: Path) -> None:
         host, port = await running.peer.listen()
         async with follower(host, str(port), *keys) as node:
             first = await line(node)
-            check_the_log(first["log"], bee, hidden.decode())
+            check_the_log(first["log"], bee, hidden.decode(), decided)
             await check_the_feed(first["feed"], bee, hidden.decode())
             # and what happens from now on
             await bee.put("post/later", {"text": "Later.", "createdAt": format_date(now_ms())})
@@ -83,7 +91,26 @@ async def test_node_follows_both_bees_with_a_key(tmp_path: Path) -> None:
                 heard.append(await line(node))
 
 
-def check_the_log(said: list[Any], bee: Any, hidden: str) -> None:
+def decide_everything(connection: Connection, bee: bytes, evidence: bytes, now: int) -> None:
+    """Every kind of decision there is, each in the way it comes about."""
+    key, reported, other = f"post/{6:016x}".encode(), f"post/{7:016x}".encode(), bytes(32)
+    policy.choose(connection, now, policy.CLOSED)
+    policy.add(connection, other, now)
+    policy.pause(connection, other, now, "For now.")
+    policy.accept(connection, other, now)
+    policy.refuse(connection, other, now, "Not here.")
+    purging.purge_bee(connection, other, "At its author's wish.", now)
+    reports.report(connection, bee, reported, "spam", "", "192.0.2.1", now)
+    reports.dismiss(connection, bee, reported, "It is none.", now)
+    moderation.hide(connection, bee, key, "Too early.", now)
+    reports.appeal(connection, bee, key, "It is not.", now)
+    reports.deny(connection, bee, key, "It is.", now)
+    reports.appeal(connection, bee, key, "Look again.", now)
+    reports.grant(connection, bee, key, "It is not.", now)
+    alarms.raise_alarm(connection, bytes([1] * 32), evidence, now)
+
+
+def check_the_log(said: list[Any], bee: Any, hidden: str, wanted: list[Decision]) -> None:
     read = [one["value"] for one in said if one["key"].startswith(f"read/{bee.core.key.hex()}/")]
     covered = sorted((entry["from"], entry["to"]) for entry in read)
     assert covered[0][0] == 1
@@ -93,13 +120,23 @@ def check_the_log(said: list[Any], bee: Any, hidden: str) -> None:
     assert {entry["tree"] for entry in read if entry["length"] == bee.core.length} == {
         bee.core.tree_hash().hex()
     }
-    decided = [one["value"] for one in said if one["key"].startswith("decision/")]
-    assert [(one["action"], one.get("key"), one.get("reason")) for one in decided][-1] == (
-        "hidden",
-        hidden,
-        "A reason.",
-    )
-    assert f"hidden/{bee.core.key.hex()}/{hidden}" in {one["key"] for one in said}
+    told = [one["value"] for one in said if one["key"].startswith("decision/")]
+    assert [(one["action"], one.get("bee"), one.get("key"), one.get("reason")) for one in told] == [
+        (
+            one.action,
+            None if one.bee is None else one.bee.hex(),
+            None if one.key is None else one.key.decode(),
+            one.reason,
+        )
+        for one in sorted(wanted, key=lambda one: one.id)
+    ]
+    assert ("hidden", hidden, "A reason.") in {
+        (one["action"], one.get("key"), one.get("reason")) for one in told
+    }
+    state: dict[str, str] = {one["key"]: one["type"] for one in said}
+    assert state[f"hidden/{bee.core.key.hex()}/{hidden}"] == "put"
+    assert state[f"hidden/{bee.core.key.hex()}/post/{6:016x}"] == "del"
+    assert state[f"refused/{bytes(32).hex()}"] == "put"
 
 
 async def check_the_feed(items: list[Any], bee: Any, hidden: str) -> None:
