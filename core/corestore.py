@@ -17,31 +17,32 @@ from weakref import WeakSet
 
 from .crypto.hashing import CORESTORE, hash32
 from .crypto.hashing import discovery_key as discovery_key_of
-from .crypto.keys import KeyPair, random_bytes
+from .crypto.keys import KeyPair
 from .crypto.keys import key_pair as new_key_pair
+from .crypto.vault import MODERATE, Cost
 from .encoding.z32 import parse_key
 from .errors import BadArgument, StorageError
 from .hypercore import Encryption, Hypercore
 from .hypercore.demand import ReplicatorFactory
-from .hypercore.layout import PRIMARY_KEY, Identity
+from .hypercore.layout import Identity
 from .hypercore.log import Log
 from .hypercore.manifest import Manifest, Signer, create_manifest, is_manifest_of, manifest_key
 from .hypercore.registry import Alias, CoreInfo, LogRegistry
+from .hypercore.sealed import is_sealed, reseal, take_primary_key
 from .protomux import Mux
 from .storage import LmdbStorage, MemoryStorage, Storage
 from .storage.upkeep import Told
 from .store_replication import StoreReplication, replicator_for
 
-PRIMARY_KEY_BYTES: Final = 32
 DEFAULT_NAMESPACE: Final = bytes(32)
 
 
 class Corestore:
     """The cores in `storage`: a directory (LMDB, made when missing), a `Storage`, or None for memory only.
 
-    `primary_key` (32 bytes): for a new store, instead of a random one. `manifest_version`: of cores made
-    here. Raises `StorageLocked` (another process has it), `StorageVersion`, `BadArgument` (another primary
-    key).
+    `primary_key` (32 bytes): for a new store, instead of a random one. `passphrase`: what its keys are
+    sealed by, if they are. `manifest_version`: of cores made here. Raises `StorageLocked` (another process has it),
+    `StorageVersion`, `BadArgument` (another primary key), `StoreSealed`, `WrongPassphrase`.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Corestore:
         storage: Storage | Path | str | None = None,
         *,
         primary_key: bytes | None = None,
+        passphrase: str | None = None,
         manifest_version: int = 1,
         replicator_factory: ReplicatorFactory = replicator_for,
     ) -> None:
@@ -58,7 +60,7 @@ class Corestore:
             storage = LmdbStorage(storage)
         self._registry = LogRegistry(storage, replicator_factory=replicator_factory)
         try:
-            self.primary_key = _take_primary_key(storage, primary_key)
+            self.primary_key = take_primary_key(storage, primary_key, passphrase)
         except BaseException:
             storage.close()
             raise
@@ -165,6 +167,22 @@ class Corestore:
             if log.is_wanted:
                 replication.attach(log)
         return replication
+
+    # --- secrets ------------------------------------------------------------------------------
+
+    @property
+    def is_sealed(self) -> bool:
+        """Whether the keys in the files are sealed by a passphrase."""
+        return is_sealed(self._registry.storage)
+
+    def seal(self, passphrase: str | None, cost: Cost = MODERATE) -> None:
+        """Seal the keys by `passphrase` (None: by none), and leave nothing of what lay open in the files.
+
+        Takes as long as writing the store anew. A process killed meanwhile leaves it sealed or open, never between;
+        what was left of open keys is gone after the next opening. Raises `StorageError`.
+        """
+        self.commit()
+        reseal(self._registry.storage, self.primary_key, passphrase, cost)
 
     # --- durability ---------------------------------------------------------------------------
 
@@ -280,18 +298,3 @@ class Corestore:
     def _wanted(self, log: Log) -> None:
         for replication in list(self._replications):
             replication.attach(log)
-
-
-def _take_primary_key(storage: Storage, wished: bytes | None) -> bytes:
-    """The stored primary key; in a new store `wished` or a random one, durable before anything is derived."""
-    stored = storage.get(PRIMARY_KEY)
-    if wished is not None and len(wished) != PRIMARY_KEY_BYTES:
-        raise BadArgument(f"a primary key has {PRIMARY_KEY_BYTES} bytes, not {len(wished)}")
-    if stored is None:
-        stored = wished or random_bytes(PRIMARY_KEY_BYTES)
-        storage.put(PRIMARY_KEY, stored)
-        storage.commit()
-        storage.sync()
-    elif wished is not None and wished != stored:
-        raise BadArgument("the store has another primary key")
-    return stored

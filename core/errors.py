@@ -173,5 +173,13 @@ class StorageVersion(StorageError):
     """The store was written by another version of this format; it was left untouched."""
 
 
+class StoreSealed(StorageError):
+    """The store's keys are sealed, and no passphrase was given."""
+
+
+class WrongPassphrase(StorageError):
+    """The passphrase does not open the store's keys."""
+
+
 class StorageCorrupt(StorageError):
     """The store's own records contradict each other."""

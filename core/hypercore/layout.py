@@ -13,6 +13,8 @@ space and dropping it is one range. This format is private: nothing of it goes o
     CORE discovery key       the log's number (u32be), then the alias: namespace (32 bytes) and name, if any
     ALIAS namespace hash     the discovery key of a named core; hash = BLAKE2b-256 of the name
     STORE 00                 the primary key;   STORE 01   the next free number
+    STORE 02                 the primary key under a passphrase, instead of 00 (`sealed.py`)
+    STORE 03                 there while open secrets may be left in the files of a store that was sealed
 """
 
 from __future__ import annotations
@@ -23,12 +25,15 @@ from typing import Final
 
 from ..crypto.hashing import hash32
 from ..crypto.keys import KeyPair
+from ..crypto.vault import Vault
 from ..encoding.compact import decode_buffer, decode_fixed, decode_uint, encode_buffer, encode_uint
 from ..errors import BadArgument, StorageCorrupt
 from .manifest import Manifest, decode_manifest, encode_manifest
 
 PRIMARY_KEY: Final = b"\x01\x00"
 NEXT_NUMBER: Final = b"\x01\x01"
+SEAL: Final = b"\x01\x02"
+UNSWEPT: Final = b"\x01\x03"
 _CORE: Final = b"\x02"
 _ALIAS: Final = b"\x03"
 _LOG: Final = b"\x10"
@@ -154,6 +159,7 @@ class Head:
 
 _HAS_MANIFEST: Final = 1
 _HAS_KEY_PAIR: Final = 2
+_IS_SEALED: Final = 4
 
 
 @dataclass(slots=True)
@@ -164,18 +170,24 @@ class Identity:
     manifest: Manifest | None = None
     key_pair: KeyPair | None = None
 
-    def encode(self) -> bytes:
+    def encode(self, vault: Vault | None = None) -> bytes:
+        """`vault`: of a store whose secrets are sealed."""
         flags, parts = 0, []
         if self.manifest is not None:
             flags |= _HAS_MANIFEST
             parts.append(encode_buffer(encode_manifest(self.manifest)))
         if self.key_pair is not None:
             flags |= _HAS_KEY_PAIR
-            parts += [self.key_pair.public_key, self.key_pair.secret_key]
+            secret_key = self.key_pair.secret_key
+            if vault is not None:
+                flags |= _IS_SEALED
+                secret_key = encode_buffer(vault.seal(secret_key))
+            parts += [self.key_pair.public_key, secret_key]
         return self.key + encode_uint(flags) + b"".join(parts)
 
     @classmethod
-    def decode(cls, value: bytes) -> Identity:
+    def decode(cls, value: bytes, vault: Vault | None = None) -> Identity:
+        """Raises `StorageCorrupt` when it is sealed, and not in this vault."""
         key, position = decode_fixed(value, 0, 32)
         flags, position = decode_uint(value, position)
         identity = cls(key)
@@ -184,6 +196,12 @@ class Identity:
             identity.manifest = decode_manifest(manifest)[0]
         if flags & _HAS_KEY_PAIR:
             public_key, position = decode_fixed(value, position, 32)
-            secret_key, position = decode_fixed(value, position, 64)
+            if flags & _IS_SEALED:
+                if vault is None:
+                    raise StorageCorrupt("the key of a log is sealed, in a store that is not")
+                sealed, position = decode_buffer(value, position)
+                secret_key = vault.open(bytes(sealed))
+            else:
+                secret_key, position = decode_fixed(value, position, 64)
             identity.key_pair = KeyPair(public_key, secret_key)
         return identity

@@ -82,7 +82,7 @@ class LogRegistry:
         identity, head = self.storage.get(prefix + IDENTITY), self.storage.get(prefix + HEAD)
         if identity is None or head is None:
             raise StorageCorrupt(f"the log {discovery_key.hex()} is listed but its records are missing")
-        return self._open(number, Identity.decode(identity), Head.decode(head))
+        return self._open(number, Identity.decode(identity, self.storage.vault), Head.decode(head))
 
     def find_named(self, alias: Alias) -> Log | None:
         self._refuse_if_closed()
@@ -94,7 +94,7 @@ class LogRegistry:
         self._refuse_if_closed()
         last = self.storage.get(NEXT_NUMBER)
         number = 0 if last is None else U32.unpack(last)[0]
-        self.storage.put(log_prefix(number) + IDENTITY, identity.encode())
+        self.storage.put(log_prefix(number) + IDENTITY, identity.encode(self.storage.vault))
         self.storage.put(log_prefix(number) + HEAD, Head().encode())
         log = self._open(number, identity, Head())
         self._enter(log, alias)
@@ -116,7 +116,7 @@ class LogRegistry:
         for _, entry in self.storage.range(*core_bounds()):
             identity = self.storage.get(log_prefix(U32.unpack_from(entry)[0]) + IDENTITY)
             if identity is not None:
-                known = Identity.decode(identity)
+                known = Identity.decode(identity, self.storage.vault)
                 if known.key_pair is not None:
                     yield known.key, _alias_in(entry)
 

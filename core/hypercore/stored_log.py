@@ -172,12 +172,12 @@ class StoredLog:
         identity = self._storage.get(self._prefix + layout.IDENTITY)
         head = self._storage.get(self._prefix + layout.HEAD)
         if identity is not None:
-            self._identity = Identity.decode(identity)
+            self._identity = Identity.decode(identity, self._storage.vault)
             self.compat = self.manifest is not None and is_compat(self.key, self.manifest)
         if identity is None or head is None:
             # The log was created in the turn that failed; whoever uses it goes on, so it is created again.
             self._take(Head())
-            self._storage.put(self._prefix + layout.IDENTITY, self._identity.encode())
+            self._storage.put(self._prefix + layout.IDENTITY, self._identity.encode(self._storage.vault))
             self._storage.put(self._prefix + layout.HEAD, Head().encode())
         else:
             self._take(Head.decode(head))
@@ -230,7 +230,7 @@ class StoredLog:
     def _change_identity(self, identity: Identity) -> None:
         self._identity = identity
         self.compat = identity.manifest is not None and is_compat(identity.key, identity.manifest)
-        self._storage.put(self._prefix + layout.IDENTITY, identity.encode())
+        self._storage.put(self._prefix + layout.IDENTITY, identity.encode(self._storage.vault))
         self._commit.touch()
 
     def _put_nodes(self, nodes: Sequence[Node]) -> None:

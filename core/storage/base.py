@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Final, Protocol
 
+from ..crypto.vault import Vault
 from ..errors import StorageError
 from .layer import Layer, Pair
 
@@ -34,6 +35,8 @@ class Storage(Protocol):
     """The interface that logs and the corestore are written against. Not safe for use by several threads."""
 
     on_rollback: list[Callable[[], None]]
+    vault: Vault | None
+    """What the secrets in here are sealed with; None: they lie open."""
 
     @property
     def dirty(self) -> bool:
@@ -78,6 +81,11 @@ class Storage(Protocol):
     def checkpoint(self) -> None:
         """Carry what was committed into the engine, synced. Raises `StorageError`; nothing is lost then."""
 
+    def rewrite(self) -> None:
+        """Write the files anew from what is committed: what was deleted or replaced is in none of them any more.
+        Raises `StorageError`; then the old files are there still.
+        """
+
     def close(self) -> None:
         """Drops what was not committed."""
 
@@ -87,6 +95,7 @@ class OverlayStorage(ABC):
 
     def __init__(self) -> None:
         self.on_rollback: list[Callable[[], None]] = []
+        self.vault: Vault | None = None
         self._overlay = Layer()
 
     @abstractmethod

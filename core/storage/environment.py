@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +31,11 @@ LOW_DISK_BYTES: Final = MIB
 """An input/output error with less free space than this is a full disk."""
 
 DATA_FILE: Final = "data.mdb"
+
+_FRESH: Final = "rewriting"
+_LAST_KEY: Final = b"\xff" * 512
+_REWRITE_BYTES: Final = 8 * MIB
+_REWRITE_PAIRS: Final = 64
 
 MAX_PAGES_SHORT: Final = 64
 """The last pages of the file may never have been written: LMDB leaves out what one transaction took and freed."""
@@ -233,6 +239,59 @@ class LmdbEnvironment:
                 self._env.copy(str(directory), compact=True)
             except lmdb.Error as error:
                 raise StorageError(f"the store cannot be copied to {directory}: {error}") from error
+
+    def rewrite(self) -> None:
+        """Write the file anew, pair by pair: what was deleted or replaced is not in it any more, in no free page and in
+        no gap of a page (which is why `copy` will not do). Raises `StorageError`; then the old file is there still.
+        """
+        self._release_reader()
+        fresh = self._directory / _FRESH
+        try:
+            with self._still:
+                shutil.rmtree(fresh, ignore_errors=True)
+                fresh.mkdir(mode=0o700)
+                self._write_pairs(fresh)
+                if self._env is not None:
+                    self._env.close()
+                    self._env = None
+                try:
+                    os.replace(fresh / DATA_FILE, self._directory / DATA_FILE)
+                    sync_directory(self._directory)
+                finally:
+                    self._env = self._open()
+                shutil.rmtree(fresh, ignore_errors=True)
+        except OSError as error:
+            raise StorageError(f"the store {self._directory} cannot be rewritten: {error.strerror}") from error
+
+    def _write_pairs(self, directory: Path) -> None:
+        target = LmdbEnvironment(
+            directory, initial_map_bytes=self._map_bytes, max_map_bytes=self._max_map_bytes
+        )
+        try:
+            after: bytes | None = b""
+            while after is not None:
+                layer, size = Layer(), 0
+                while size < _REWRITE_BYTES:
+                    pairs = self.read_chunk(after, _LAST_KEY, False, _REWRITE_PAIRS)
+                    if not pairs:
+                        after = None
+                        break
+                    layer.changes.update(pairs)
+                    size += sum(len(value) for _, value in pairs)
+                    after = pairs[-1][0] + b"\0"
+                target.write(layer)
+        finally:
+            target.close()
+            self._release_reader()
+
+
+def sync_directory(directory: Path) -> None:
+    """A file whose directory entry was never synced may be gone after a power cut, whatever was synced in it."""
+    fd = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def _file_bytes(path: Path) -> int:

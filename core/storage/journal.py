@@ -114,6 +114,11 @@ class Journal:
             os.ftruncate(self._fd, KEPT_BYTES)
             self._size = KEPT_BYTES
 
+    def erase(self) -> None:
+        """Overwrite what earlier epochs left in the file. Only at the beginning of an epoch."""
+        _write_all(self._fd, bytes(self._size - len(HEADER)), len(HEADER))
+        os.fsync(self._fd)
+
     def _begin(self, epoch: bytes) -> None:
         self._epoch = epoch
         self._number = 0

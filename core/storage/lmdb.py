@@ -30,7 +30,7 @@ from typing import Final
 from ..errors import StorageCorrupt, StorageError, StorageFull, StorageVersion
 from ..limits import MIB
 from .base import OverlayStorage, SyncJob, check_key
-from .environment import DATA_FILE, LmdbEnvironment, LmdbError
+from .environment import DATA_FILE, LmdbEnvironment, LmdbError, sync_directory
 from .journal import Journal, encode, new_epoch, payload_bytes
 from .layer import Layer, Pair
 from .lock import StoreLock
@@ -126,7 +126,7 @@ class LmdbStorage(OverlayStorage):
                     "it back from a copy, or move both files away to begin a new store with new keys"
                 )
             if is_new or epoch is None:
-                _sync_directory(self.directory)
+                sync_directory(self.directory)
                 layer = Layer(changes={FORMAT_KEY: FORMAT_NAME + FORMAT_VERSION.to_bytes(2, "big")})
                 self._checkpoint(layer)
                 return
@@ -311,6 +311,15 @@ class LmdbStorage(OverlayStorage):
         if self._settled:
             self._checkpoint(self._settled)
 
+    def rewrite(self) -> None:
+        self.checkpoint()
+        self._engine().rewrite()
+        assert self._journal is not None
+        try:
+            self._journal.erase()
+        except OSError as error:
+            raise self._trouble(error) from error
+
     def _checkpoint(self, layer: Layer) -> None:
         """Make `layer`, which is everything that is not in LMDB, part of it, and begin a new epoch."""
         environment, journal = self._environment, self._journal
@@ -350,14 +359,3 @@ class LmdbStorage(OverlayStorage):
             self._environment.close()
             self._environment = None
         self._lock.release()
-
-
-def _sync_directory(directory: Path) -> None:
-    """A file whose directory entry was never synced may be gone after a power cut, whatever was synced in
-    it.
-    """
-    fd = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -65,6 +65,9 @@ class MemoryStorage(OverlayStorage):
     def checkpoint(self) -> None:
         pass
 
+    def rewrite(self) -> None:
+        pass
+
     def close(self) -> None:
         """Drops what was not committed; the rest stays readable as long as the object lives."""
         self._overlay = Layer()
