@@ -18,6 +18,7 @@ import click
 from core.errors import MeadowError, StorageLocked
 
 from . import owning_cli
+from .sealing_cli import seal, unseal
 from .settings import DEFAULT_WEB, UNDO_SECONDS, Settings, default_directory, parse_address
 from .sharing_cli import aggregators, seed, sharing, unseed
 from .terminal import (
@@ -33,6 +34,7 @@ from .terminal import (
     text_or_stdin,
     typed,
 )
+from .unlocking import asking, unlock_options
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -278,6 +280,7 @@ for command in (aggregators, seed, unseed, sharing):
     show_default=True,
     help="How long an edit or a delete on your page waits before it is signed.",
 )
+@unlock_options
 @json_option
 @click.pass_obj
 def run(
@@ -288,6 +291,8 @@ def run(
     no_dht: bool,
     dht_node: bool,
     undo_seconds: float,
+    passphrase_file: str | None,
+    passphrase_fd: int | None,
 ) -> None:
     """Serve your bee and your page until you stop it (Ctrl-C)."""
     from core.peer import PUBLIC_BOOTSTRAP
@@ -309,7 +314,8 @@ def run(
             dht_node,
             undo_seconds,
         )
-        asyncio.run(serve(settings, _announce_json if obj.as_json else _announce))
+        announce = _announce_json if obj.as_json else _announce
+        asyncio.run(serve(settings, announce, asking(passphrase_file, passphrase_fd)))
     except StorageLocked as error:
         hint = (
             "If that is the daemon of `hyp`, `hyp daemon stop` ends it: it is the same peer without a page."
@@ -363,7 +369,7 @@ def dht(obj: Context, port: int, nodes: int) -> None:
         fail(obj, error)
 
 
-for command in owning_cli.COMMANDS:
+for command in (*owning_cli.COMMANDS, seal, unseal):
     cli.add_command(command)
 
 

@@ -19,6 +19,7 @@ from .online import cannot_open, go_online, listen
 from .security import load_token
 from .service import open_service
 from .settings import Address, Settings
+from .unlocking import Ask
 
 # How long an answer under way may take after the stop; live streams are ended at once.
 GRACE_SECONDS = 1
@@ -40,8 +41,11 @@ class _Server(uvicorn.Server):
         self.answering.set()
 
 
-async def serve(settings: Settings, announce: Callable[[dict[str, Any]], None]) -> None:
-    """Run until SIGINT or SIGTERM; `announce` gets one `ready` event once everything answers.
+async def serve(
+    settings: Settings, announce: Callable[[dict[str, Any]], None], passphrase: Ask | None = None
+) -> None:
+    """Run until SIGINT or SIGTERM; `announce` gets one `ready` event once everything answers. `passphrase` is asked for
+    when the keys are sealed.
 
     Raises `StorageError` when the directory cannot be had and `PeerUnreachable` when an address cannot.
     """
@@ -49,7 +53,7 @@ async def serve(settings: Settings, announce: Callable[[dict[str, Any]], None]) 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    async with open_service(settings, reads=True) as service:
+    async with open_service(settings, reads=True, passphrase=passphrase) as service:
         web_socket = _bind(settings.web, "--web")
         with web_socket:
             web = Address(settings.web.host, web_socket.getsockname()[1])

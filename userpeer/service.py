@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from core.errors import BadArgument
+from core.errors import BadArgument, StoreSealed
 from core.hyperbee import Hyperbee
 from core.peer import ConnectionStatus, Peer, key_to_id, parse_key
 from core.records import is_bee_key
@@ -31,6 +31,7 @@ from .reading import Reader
 from .restoring import Restoring
 from .settings import Address, Settings
 from .submitting import Submissions
+from .unlocking import Ask
 
 BEE_NAME = "main"
 MAX_UNREAD = 20
@@ -235,14 +236,28 @@ class PeerService:
         return out
 
 
+async def open_peer(settings: Settings, passphrase: Ask | None = None) -> Peer:
+    """The peer alone, its keys opened by a passphrase if they are sealed. Raises `StoreSealed`, `WrongPassphrase`."""
+    directory = None if settings.memory_only else settings.store
+    try:
+        return await Peer.open(directory)
+    except StoreSealed:
+        if passphrase is None:
+            raise
+    return await Peer.open(directory, passphrase=passphrase())
+
+
 @asynccontextmanager
-async def open_service(settings: Settings, *, reads: bool = False) -> AsyncIterator[PeerService]:
+async def open_service(
+    settings: Settings, *, reads: bool = False, passphrase: Ask | None = None
+) -> AsyncIterator[PeerService]:
     """Open the peer in `settings.directory`, making it at the first start. `reads`: with its library, as pages need.
+    `passphrase` is asked for when the keys are sealed.
 
     Raises `StorageLocked` when another process holds it, and other `StorageError`s with a sentence.
     """
     settings.prepare()
-    peer = await Peer.open(None if settings.memory_only else settings.store)
+    peer = await open_peer(settings, passphrase)
     try:
         bee = peer.bee(name=BEE_NAME)
         publisher = await Publisher.open(bee)

@@ -15,6 +15,7 @@ from core.errors import MeadowError, StorageLocked
 
 from .errors import NotRunning
 from .settings import Settings
+from .unlocking import asking
 
 # A peer that is just starting holds the store before its socket is there.
 _STARTING_SECONDS = 5.0
@@ -70,7 +71,7 @@ async def _call(
         from .service import open_service
 
         try:
-            async with open_service(settings) as service:
+            async with open_service(settings, passphrase=asking()) as service:
                 async for item in COMMANDS[command](service, arguments):
                     yield item
             return

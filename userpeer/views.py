@@ -117,6 +117,7 @@ class KeyView(View):
     info: BeeInfo
     listening: str | None
     directory: str
+    is_sealed: bool
     form: Form
 
 

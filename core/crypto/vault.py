@@ -34,9 +34,7 @@ class Cost(NamedTuple):
     memory_kib: int
 
 
-MODERATE: Final = Cost(
-    nacl.pwhash.argon2id.OPSLIMIT_MODERATE, nacl.pwhash.argon2id.MEMLIMIT_MODERATE // 1024
-)
+MODERATE: Final = Cost(nacl.pwhash.argon2id.OPSLIMIT_MODERATE, nacl.pwhash.argon2id.MEMLIMIT_MODERATE // 1024)
 """About a second and 256 MB."""
 
 

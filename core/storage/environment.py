@@ -261,7 +261,9 @@ class LmdbEnvironment:
                     self._env = self._open()
                 shutil.rmtree(fresh, ignore_errors=True)
         except OSError as error:
-            raise StorageError(f"the store {self._directory} cannot be rewritten: {error.strerror}") from error
+            raise StorageError(
+                f"the store {self._directory} cannot be rewritten: {error.strerror}"
+            ) from error
 
     def _write_pairs(self, directory: Path) -> None:
         target = LmdbEnvironment(

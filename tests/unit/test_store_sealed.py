@@ -60,7 +60,9 @@ async def test_sealed_and_opened_again(tmp_path: Path) -> None:
     async with Corestore(tmp_path, passphrase=WORDS) as store:
         assert store.primary_key == secrets[0]
         one = store.get(name="one")
-        assert one.key == key and one.writable and one.length == 301
+        assert one.key == key
+        assert one.writable
+        assert one.length == 301
         assert await one.get(299) == b"block 299"
         assert len(list(store.signed_here())) == 3
         await one.append([b"and again"])
@@ -75,7 +77,8 @@ async def test_sealed_and_opened_again(tmp_path: Path) -> None:
     async with Corestore(tmp_path) as store:
         assert not store.is_sealed
         one = store.get(name="one")
-        assert one.length == 302 and one.writable
+        assert one.length == 302
+        assert one.writable
         assert store.get(name="three").writable
 
 
@@ -107,7 +110,8 @@ async def test_a_failed_rewrite_is_done_at_the_next_opening(
     assert found_in(tmp_path, secrets) != []
     async with Corestore(tmp_path, passphrase=WORDS) as store:
         assert found_in(tmp_path, secrets) == []
-        assert store.get(name="one").length == 301 and store.get(name="one").key == key
+        assert store.get(name="one").length == 301
+        assert store.get(name="one").key == key
 
 
 KILLED = """
@@ -148,9 +152,7 @@ async def killed_at(directory: Path, line: int, before: str, after: str) -> int 
 
 
 @pytest.mark.parametrize(("before", "after"), [("", WORDS), (WORDS, "")], ids=["seal", "unseal"])
-async def test_a_kill_at_any_moment_leaves_one_or_the_other(
-    tmp_path: Path, before: str, after: str
-) -> None:
+async def test_a_kill_at_any_moment_leaves_one_or_the_other(tmp_path: Path, before: str, after: str) -> None:
     secrets, key = await write(tmp_path / "origin", 5)
     if before:
         async with Corestore(tmp_path / "origin") as store:

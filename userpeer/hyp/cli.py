@@ -16,6 +16,7 @@ from click.core import ParameterSource
 
 from core.errors import MeadowError
 from userpeer.settings import Settings, default_directory, parse_address
+from userpeer.unlocking import asking, unlock_options
 
 from .cli_bee import bee
 from .terminal import FAILED, USAGE, Context, Group, ask, fail, print_item, print_json, remark, say_error
@@ -87,6 +88,7 @@ def daemon() -> None:
 @click.option(
     "--dht-node", is_flag=True, help="Store for others in the DHT as soon as this machine is reachable."
 )
+@unlock_options
 @click.pass_obj
 def start(
     obj: Context,
@@ -97,6 +99,8 @@ def start(
     no_announce: bool,
     memory_only: bool,
     dht_node: bool,
+    passphrase_file: str | None,
+    passphrase_fd: int | None,
 ) -> None:
     """Start the daemon; returns once it answers. It goes on when this terminal is closed."""
     from . import spawn
@@ -116,7 +120,8 @@ def start(
             announce=not no_announce,
             memory_only=memory_only,
         )
-        started = spawn.start(settings, public_dht=nodes is None and not no_dht)
+        ask_for = asking(passphrase_file, passphrase_fd)
+        started = spawn.start(settings, public_dht=nodes is None and not no_dht, passphrase=ask_for)
         about = spawn.status(settings) if obj.as_json else {}
     except (MeadowError, OSError) as error:
         fail(obj, error)

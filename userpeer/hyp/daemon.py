@@ -22,6 +22,7 @@ from userpeer.control import serve_control
 from userpeer.online import go_online, listen
 from userpeer.service import open_service
 from userpeer.settings import Address, Settings
+from userpeer.unlocking import Ask, asking
 
 LOG_BYTES = 1024 * 1024
 LOG_FILES = 3
@@ -29,13 +30,13 @@ LOG_FILES = 3
 _log = logging.getLogger("userpeer.hyp.daemon")
 
 
-async def run(settings: Settings) -> None:
+async def run(settings: Settings, passphrase: Ask | None = None) -> None:
     """Serve until SIGINT, SIGTERM or the command `daemon.stop`. Raises `MeadowError` when it cannot begin."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    async with open_service(settings) as service:
+    async with open_service(settings, passphrase=passphrase) as service:
         service.listening = await listen(service.peer, settings)
         await go_online(service.peer, settings)
         await service.bees.start()
@@ -84,7 +85,7 @@ def _write_log(file: Path) -> None:
 
 
 def main() -> None:
-    """Take the settings as one JSON object from the command line."""
+    """Take the settings as one JSON object from the command line, and a passphrase from standard input."""
     given = json.loads(sys.argv[1])
     listening = given["listen"]
     bootstrap = PUBLIC_BOOTSTRAP if given["public_dht"] else given["bootstrap"]
@@ -100,7 +101,7 @@ def main() -> None:
     try:
         settings.prepare()
         _write_log(settings.daemon_log)
-        asyncio.run(run(settings))
+        asyncio.run(run(settings, asking("-") if given["has_passphrase"] else None))
     except (MeadowError, OSError) as error:
         _log.error("%s", error)
         tell(

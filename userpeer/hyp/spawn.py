@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 from userpeer.call import RemoteError, call
 from userpeer.errors import NotRunning, UserError
 from userpeer.settings import Settings
+from userpeer.unlocking import ENVIRONMENT, Ask
 
 START_SECONDS = 30.0
 """A store that was not closed in order, on a slow disk, takes a while to open."""
@@ -38,10 +40,11 @@ def status(settings: Settings) -> dict[str, Any]:
     return answer
 
 
-def start(settings: Settings, *, public_dht: bool) -> bool:
+def start(settings: Settings, *, public_dht: bool, passphrase: Ask) -> bool:
     """Start the daemon of this directory; True once it answers, False if it (or `userpeer run`) did already.
 
     `public_dht`: begin at the nodes of the public network, instead of those in the settings.
+    `passphrase` is asked for when the keys are sealed; the daemon gets it through a pipe.
 
     Raises `DaemonFailed` with its own sentence.
     """
@@ -52,19 +55,9 @@ def start(settings: Settings, *, public_dht: bool) -> bool:
         pass
     settings.prepare()
     given = {**asdict(settings), "directory": str(settings.directory.resolve()), "public_dht": public_dht}
-    process = subprocess.Popen(  # noqa: S603 - our own module
-        [sys.executable, "-m", "userpeer.hyp.daemon", json.dumps(given, default=str)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,  # Ctrl-C in this terminal, and its end, are none of the daemon's business
-        cwd="/",
-        env={
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(filter(None, (_PACKAGES, os.environ.get("PYTHONPATH")))),
-        },
-    )
-    event, last_words = _first_event(process)
+    event, last_words = _begin(given, None)
+    if event is not None and event.get("code") == "StoreSealed":
+        event, last_words = _begin(given, passphrase())
     if event is not None and event["event"] == "ready":
         return True
     if event is not None and event["code"] == "StorageLocked" and _answers_soon(settings):
@@ -72,6 +65,26 @@ def start(settings: Settings, *, public_dht: bool) -> bool:
     if event is not None:
         raise DaemonFailed(event["sentence"])
     raise DaemonFailed(f"The daemon ended before it answered. {last_words or f'See {settings.daemon_log}.'}")
+
+
+def _begin(given: dict[str, Any], passphrase: str | None) -> tuple[dict[str, Any] | None, str]:
+    """Start the process; what it tells first, as `_first_event`."""
+    arguments = json.dumps({**given, "has_passphrase": passphrase is not None}, default=str)
+    others = {name: value for name, value in os.environ.items() if name != ENVIRONMENT}
+    packages = os.pathsep.join(filter(None, (_PACKAGES, os.environ.get("PYTHONPATH"))))
+    process = subprocess.Popen(  # noqa: S603 - our own module
+        [sys.executable, "-m", "userpeer.hyp.daemon", arguments],
+        stdin=subprocess.DEVNULL if passphrase is None else subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,  # Ctrl-C in this terminal, and its end, are none of the daemon's business
+        cwd="/",
+        env={**others, "PYTHONPATH": packages},
+    )
+    if process.stdin is not None:
+        with suppress(BrokenPipeError), process.stdin:  # it ended already, and says why
+            process.stdin.write(f"{passphrase}\n".encode())
+    return _first_event(process)
 
 
 def stop(settings: Settings) -> int:

@@ -75,6 +75,7 @@ async def _key_page(request: Request, form: Form, status: int = 200) -> Response
         info=service.info(),
         listening=str(service.listening) if service.listening else None,
         directory=str(service.settings.directory.resolve()),
+        is_sealed=service.peer.store.is_sealed,
     )
     return page(request, "key.html", view, status=status)
 
