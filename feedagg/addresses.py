@@ -27,6 +27,8 @@ def normal(text: str) -> str:
         raise BadArgument(f"{text!r} has port 0, at which nobody listens.")
     if len(host) > 253:
         raise BadArgument("The host name is too long.")
+    if not all(letter.isalnum() or letter in ".-_:%" for letter in host):
+        raise BadArgument(f"{text!r} is no address: a host has letters, digits, dots and hyphens.")
     return f"[{host}]:{port}" if ":" in host else f"{host.lower()}:{port}"
 
 
@@ -38,7 +40,7 @@ async def resolve(address: str, settings: Settings, *, trusted: bool) -> tuple[s
     host, port = split_address(address)
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
+    except (OSError, ValueError) as error:  # ValueError: no name at all, such as one with a NUL
         raise PeerUnreachable(f"There is no host called {host}; check the address of the peer.") from error
     refusal: str | None = None
     for *_, place in found:
@@ -75,9 +77,22 @@ def check_name(address: str, settings: Settings) -> None:
     Raises `BadArgument`.
     """
     host, _ = split_address(address)
-    try:
-        refusal = _refusal(host, settings)
-    except ValueError:
-        refusal = _refusal("127.0.0.1", settings) if host == "localhost" else None
+    written = _written_address(host)
+    refusal = None if written is None else _refusal(written, settings)
     if refusal is not None:
         raise BadArgument(f"{address} is not dialled: {refusal}.")
+
+
+def _written_address(host: str) -> str | None:
+    """The IP address that `host` spells, in any of the ways a resolver takes; None for a name."""
+    if host.rstrip(".") == "localhost" or host.rstrip(".").endswith(".localhost"):
+        return "127.0.0.1"
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        pass
+    try:
+        # 2130706433, 0x7f.1 and 0177.0.0.1 are 127.0.0.1 as well.
+        return socket.inet_ntoa(socket.inet_aton(host))
+    except (OSError, ValueError):
+        return None

@@ -162,7 +162,7 @@ def split_address(text: str) -> tuple[str, int]:
         host = host[1:-1]
     elif ":" in host:
         host = ""
-    if not (colon and host and port.isascii() and port.isdigit() and int(port) <= 65535):
+    if not (colon and host and port.isascii() and port.isdigit() and len(port) < 6 and int(port) <= 65535):
         raise BadArgument(f"{text!r} is no address; write host:port, such as 127.0.0.1:49737.")
     return host, int(port)
 

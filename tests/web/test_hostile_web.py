@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,9 +12,11 @@ import httpx2
 import pytest
 
 from core.errors import BadArgument, StorageError
-from feedagg.addresses import check_name
+from feedagg import sources
+from feedagg.addresses import check_name, normal
 from feedagg.aggregator import Aggregator
 from feedagg.database import database_url
+from feedagg.ingest import now_ms
 from feedagg.settings import Settings
 from tests.support.feedagg import aggregator, author, client
 from tests.support.userpeer import served_app
@@ -48,12 +51,84 @@ async def site(tmp_path: Path) -> AsyncIterator[tuple[Aggregator, httpx2.AsyncCl
         "169.254.169.254",
         "224.0.0.1",
         "255.255.255.255",
+        "2130706433",  # 127.0.0.1 in decimal, hexadecimal, octal and with parts left out
+        "0x7f000001",
+        "0x7f.0.0.1",
+        "0177.0.0.1",
+        "017700000001",
+        "127.1",
+        "0",
+        "0xa9fea9fe",  # 169.254.169.254
+        "localhost.",
+        "db.localhost",
+        "[::1%lo]",
+        "[64:ff9b:1::a00:1]",
+        "[2001:0:7f00:1::]",  # Teredo
     ],
 )
 def test_no_spelling_of_an_inner_address_is_dialled(host: str, tmp_path: Path) -> None:
     settings = Settings(dir=tmp_path, web="0.0.0.0:8640")
     with pytest.raises(BadArgument, match="not dialled"):
-        check_name(f"{host}:49737", settings)
+        check_name(normal(f"{host}:49737"), settings)
+
+
+@pytest.mark.parametrize("spelling", ["2130706433", "0x7f.1", "0177.0.0.1", "127.1", "inside.example"])
+@pytest.mark.parametrize("is_allowed", [False, True])
+async def test_nothing_inside_is_knocked_at_unless_the_operator_allows_it(
+    spelling: str, is_allowed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A listener on this machine counts who knocks: by every spelling, and by a name that resolves to it."""
+    knocks = 0
+
+    async def knocked(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal knocks
+        knocks += 1
+        writer.close()
+
+    loop = asyncio.get_running_loop()
+    really = loop.getaddrinfo
+
+    async def names(host: Any, *more: Any, **options: Any) -> Any:
+        return await really("127.0.0.1" if host == "inside.example" else host, *more, **options)
+
+    monkeypatch.setattr(loop, "getaddrinfo", names)
+    listener = await asyncio.start_server(knocked, "127.0.0.1", 0)
+    port = listener.sockets[0].getsockname()[1]
+    allowed = "any" if is_allowed else "public"
+    async with listener, aggregator(tmp_path, peer_addresses=allowed) as running, client(running) as browser:
+        key = bytes([7]) * 32
+        sent = {"key": key.hex(), "peer": f"{spelling}:{port}"}
+        answer = await browser.post("/submit", json=sent)
+        if answer.status_code == 202:
+            await until(lambda: _was_tried(running, key))
+        else:
+            assert "is not dialled" in answer.json()["error"]
+        assert (knocks > 0) == is_allowed
+
+
+async def _was_tried(running: Aggregator, key: bytes) -> bool:
+    source = await running.database.read(sources.get, key)
+    return source is not None and source.error is not None
+
+
+@pytest.mark.parametrize(
+    "peer", ["a\0b:80", "a b:80", "\ud800:80", "<script>:80", "http://a.example:80", "a:" + "9" * 5_000]
+)
+async def test_a_peer_that_is_no_address_gets_a_sentence_and_spoils_no_bee(
+    site: tuple[Aggregator, httpx2.AsyncClient], peer: str
+) -> None:
+    running, browser = site
+    async with author() as (_, bee, address):
+        await bee.put("post/0000000000000001", post("found all the same"))
+        key = bee.core.key
+        body = json.dumps({"key": key.hex(), "peer": peer})
+        answer = await browser.post("/submit", content=body, headers={"content-type": "application/json"})
+        assert answer.status_code == 400
+        assert (answer.json()["field"], "is no address" in answer.json()["error"]) == ("peer", True)
+        # One that an older version let in harms its own try alone.
+        await running.database.write(sources.add, key, now_ms(), "web", "a\0b:80")
+        await follow(running, bee, address)
+        await until(lambda: indexed(running, bee))
 
 
 @pytest.mark.parametrize(
