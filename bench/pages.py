@@ -24,7 +24,7 @@ from typing import Any
 from uuid import uuid4
 
 import httpx2
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import Connection, create_engine, delete, text
 from sqlalchemy.engine import make_url
 
 from core.records import format_date
@@ -35,6 +35,7 @@ from feedagg.database import Database, database_url
 from feedagg.decide import Operation, Position, decide
 from feedagg.queries import Place
 from feedagg.settings import Settings
+from feedagg.tables import feed_changes
 from feedagg.tidying import tidy
 
 RECORDS = 1_000_000
@@ -153,6 +154,7 @@ def load(database: Database, corpus: Corpus) -> float:
             after = Position(0, position.cursor + len(part), 1)
             database.write_now(store.write, key, decide(part, NOW), position, after, after.cursor)
             position = after
+        database.write_now(as_published)
         spent += time.perf_counter() - began
     if database.is_sqlite:
         with sqlite3.connect(database.url.database or "") as plain:
@@ -162,6 +164,11 @@ def load(database: Database, corpus: Corpus) -> float:
     with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql("VACUUM ANALYZE records")
     return spent
+
+
+def as_published(connection: Connection) -> None:
+    """What is noted for the feed's own bee goes when the publisher has written it there; nothing publishes here."""
+    connection.execute(delete(feed_changes))
 
 
 def size(database: Database) -> dict[str, int]:

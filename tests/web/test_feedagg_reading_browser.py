@@ -270,6 +270,8 @@ async def test_nothing_is_wider_than_a_small_phone(chromium: Any, filled: Any) -
             await page.goto(url + path)
             await page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
             assert await page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0, path
+            edges = "[...document.querySelectorAll('.tag')].map(one => one.getBoundingClientRect().right)"
+            assert await page.evaluate(f"Math.max(0, ...{edges})") < 320 - 16, path  # nor cut by its card
 
 
 async def test_a_reader_without_javascript_has_all_but_muting(chromium: Any, filled: Any) -> None:
