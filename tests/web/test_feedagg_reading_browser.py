@@ -211,6 +211,9 @@ PATHS = (
         "/mutes",
     ),
     *(f"/bee/{BEE.hex()}", f"/bee/{OTHER.hex()}/post/{2:016x}"),
+    *(f"/bee/{BEE.hex()}/post/none", f"/bee/{'0' * 64}", "/film/t:none", "/search?q=nothing-has-this"),
+    *("/bees", "/about", "/decisions", "/network", "/submit", "/proof", "/prove", "/nothing"),
+    *(f"{page}?bee={BEE.hex()}&key=post%2F{3:016x}" for page in ("/report", "/proof", "/prove")),
 )
 
 

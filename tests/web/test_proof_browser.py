@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from core.peer import check_file, encode_file
+from core.peer import check_file, encode_file, prove_history, prove_lookup, prove_record
 from core.records import format_date
 from feedagg import moderation, sources
 from feedagg.aggregator import Aggregator
@@ -20,6 +20,7 @@ from feedagg.proofs import lookup_file, record_file
 from tests.conftest import skip_or_fail
 from tests.support.evidence import conflict
 from tests.support.feedagg import author, site
+from tests.support.node import NodePeer, why_node_is_missing
 from tests.support.screens import VIEWS, browser, open_page, why_browser_is_missing
 
 pytestmark = [pytest.mark.anyio, pytest.mark.browser]
@@ -116,6 +117,52 @@ async def test_a_saved_file_is_checked_without_the_site(chromium: Any, followed:
         await page.locator("#proof-found section", has_text="dropped").locator(".notice-ok").wait_for()
         assert requests == []
         await page.context.set_offline(False)
+
+
+AS_SEEN = """async data => {
+  const { checkFile } = await import('/static/proof/check.js')
+  const hex = bytes => bytes && Array.from(bytes, byte => byte.toString(16).padStart(2, '0')).join('')
+  const found = checkFile(Uint8Array.from(data))
+  const versions = found.versions.map(({ seq, value }) => ({ seq, value: hex(value) }))
+  return { key: hex(found.key), fork: found.fork, length: found.length, versions }
+}"""
+
+
+@pytest.mark.interop
+async def test_the_browser_and_the_official_packages_find_the_same_while_the_site_is_gone(
+    chromium: Any, tmp_path: Path
+) -> None:
+    """The server has ended and the browser is offline: what the page finds is its own finding, and hypercore's."""
+    skip_or_fail(why_node_is_missing())
+    async with (
+        open_page(chromium) as page,
+        author() as (_, bee, _),
+        await NodePeer.start("proof.js") as judge,
+    ):
+        for n in range(300):
+            await bee.put(f"post/{n % 290:016x}", {"text": f"Note number {n}. " + "words " * 20})
+        await bee.delete(f"post/{4:016x}")
+        core = bee.core
+        files = {
+            "record": prove_record(core, 40),
+            "history": prove_history(core, f"post/{5:016x}".encode(), [6, 296]),
+            "lookup": await prove_lookup(core, f"post/{77:016x}".encode(), timeout=30),
+            "removed": await prove_lookup(core, f"post/{4:016x}".encode(), timeout=30),
+        }
+        async with site(tmp_path / "site") as (_, url):
+            await page.goto(f"{url}/proof")
+            await page.locator("#proof-file").wait_for()
+            await page.wait_for_load_state("load")
+        await page.context.set_offline(True)
+        for name, file in files.items():
+            data = encode_file(file)
+            path = tmp_path / f"{name}.meadow-proof"
+            path.write_bytes(data)
+            await page.locator("#proof-file").set_input_files(path)
+            await page.locator("#proof-found section", has_text=path.name).locator(".notice-ok").wait_for()
+            seen = await page.evaluate(AS_SEEN, list(data))
+            official = await judge("official", file=base64.b64encode(data).decode())
+            assert seen == {part: official[part] for part in seen}, name
 
 
 def spoiled_files(data: bytes) -> Any:
