@@ -97,11 +97,6 @@ def decide(operations: Iterable[Operation], now: int) -> list[Row]:
     return [_row(operation, now) for operation in newest(operations).values()]
 
 
-def is_news(row: Row) -> bool:
-    """Whether an open feed should be told: listed, and not dated more than a day before it was first seen."""
-    return row["status"] == Status.SHOWN and row["in_feed"] and row["sort_at"] > row["first_seen"] - DAY_MS
-
-
 def _row(operation: Operation, now: int) -> Row:
     row = _bare_row(operation, now)
     if operation.is_broken:

@@ -41,10 +41,6 @@ class Form:
     def error(self, name: str) -> str:
         return self.errors.get(name, "")
 
-    @property
-    def is_fresh(self) -> bool:
-        return not self.errors
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:

@@ -25,7 +25,8 @@ from feedagg.aggregator import Aggregator
 from feedagg.ingest import now_ms
 from tests.support.feedagg import aggregator, client
 from tests.support.hyperswarm import driver_of
-from tests.support.userpeer import eventually, program, running
+from tests.support.userpeer import program, running
+from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
 
@@ -112,7 +113,7 @@ async def test_two_programs_that_know_a_key_and_a_dht_and_a_post_on_an_open_page
             async def is_shown() -> bool:
                 return "found by key alone" in await shown(web)
 
-            await eventually(is_shown, 60)
+            await eventually(is_shown)
             async with web.stream("GET", "/live") as live:
                 lines = live.aiter_lines()
                 await anext(lines)
@@ -137,14 +138,14 @@ async def test_a_bee_that_nobody_announces_gets_a_sentence_until_its_author_come
             async def is_said() -> bool:
                 return "Nobody announces this bee" in ((await source_of(site, bee.core.key)).error or "")
 
-            await eventually(is_said, 60)
+            await eventually(is_said)
             assert "Nobody announces this bee" in (await web.get(f"/bee/{bee.core.key.hex()}")).text
             await author.go_online(net.bootstrap)
 
             async def is_shown() -> bool:
                 return "late, but here" in await shown(web)
 
-            await eventually(is_shown, 60)
+            await eventually(is_shown)
         finally:
             await author.close()
 
@@ -182,7 +183,7 @@ async def test_a_peer_that_is_announced_but_gone_is_said_to_be(
         async def sentence() -> str:
             return (await source_of(site, bee.core.key)).error or ""
 
-        await eventually(sentence, 60)
+        await eventually(sentence)
         assert "announces this bee in the DHT, but no connection came about" in await sentence()
     await peer.close()
 
@@ -211,8 +212,8 @@ async def test_one_connection_carries_all_bees_of_an_author_whichever_way_it_was
             async def all_shown() -> bool:
                 return len(await shown(web)) == 20
 
-            await eventually(all_shown, 60)
-            await eventually(lambda: len(site.peer.connections) == len(author.connections) == 1, 60)
+            await eventually(all_shown)
+            await eventually(lambda: len(site.peer.connections) == len(author.connections) == 1)
             assert site.peer.network is not None
             await site.peer.network.driver.flushed()
             assert announced(site) == {*(bee.core.discovery_key for bee in bees), *own_bees(site)}, (
@@ -239,7 +240,7 @@ async def test_a_bee_found_in_the_dht_does_not_wait_for_an_address_that_never_an
             async def is_shown() -> bool:
                 return "not held up" in await shown(web)
 
-            await eventually(is_shown, 60)
+            await eventually(is_shown)
             assert (await source_of(site, bee.core.key)).connected
     finally:
         await author.close()
@@ -262,7 +263,7 @@ async def test_without_the_dht_only_addresses_are_dialled(tmp_path: Path, net: T
                 async def is_shown() -> bool:
                     return "by address" in await shown(web)
 
-                await eventually(is_shown, 60)
+                await eventually(is_shown)
             assert udp_sockets(process.pid) == 0
             assert [connection.how for connection in author.connections] == ["tcp"]
     finally:
@@ -285,9 +286,9 @@ async def test_a_bee_that_is_dropped_is_announced_no_longer(tmp_path: Path, net:
                 return not await is_announced()
 
             await web.post("/submit", json={"key": key.hex()})
-            await eventually(is_announced, 60)
+            await eventually(is_announced)
             await site.contact.drop(key)
-            await eventually(is_gone, 60)
+            await eventually(is_gone)
             assert site.peer.network is not None
             assert site.peer.network.topic_status(topic) is None
     finally:

@@ -10,7 +10,7 @@ import pytest
 from core.errors import BadArgument
 from core.hyperbee import Hyperbee
 from core.peer import Peer, Testnet
-from tests.support.userpeer import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.anyio
 
@@ -92,7 +92,7 @@ async def test_two_that_dial_each_other_at_once_end_with_one_connection_on_both_
                         return False
                 return peers[0].connections[0].is_initiator is not peers[1].connections[0].is_initiator
 
-            await eventually(settled, 60)
+            await eventually(settled)
         finally:
             for peer in peers:
                 await peer.close()

@@ -16,7 +16,7 @@ import pytest
 from core.errors import MeadowError
 from core.peer import Beam, Testnet
 from tests.support.hyp import environment, local_dht, refused
-from tests.support.userpeer import eventually
+from tests.support.waiting import eventually
 from userpeer.errors import UserError
 from userpeer.hyp.phrase import checked_phrase, new_phrase, seed_of
 
@@ -67,7 +67,7 @@ async def test_a_reader_that_stops_makes_the_writer_wait(net: Testnet) -> None:
     try:
         writing = asyncio.create_task(one.write(b"x" * 20_000_000))
         received = 0
-        await eventually(lambda: two._received > 1_000_000, 60)
+        await eventually(lambda: two._received > 1_000_000)
         for _ in range(20):
             await asyncio.sleep(0.02)
             received = two._received
@@ -87,7 +87,7 @@ async def test_who_does_not_know_the_secret_gets_nothing(net: Testnet) -> None:
     other = asyncio.create_task(
         Beam.connect(b"t" * 32, bootstrap=net.bootstrap, on_waiting=lambda error: why.append(str(error)))
     )
-    await eventually(lambda: why, 60)
+    await eventually(lambda: why)
     assert not listening.done()
     other.cancel()
     await asyncio.gather(other, return_exceptions=True)

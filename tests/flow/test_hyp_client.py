@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.hyp import daemon, hyp, kill
-from tests.support.userpeer import eventually
+from tests.support.waiting import eventually
 from userpeer.control import serve_control
 from userpeer.hyp.client import Bee, Change, Entry, Hyp, NotRunning, RemoteError
 from userpeer.service import open_service
@@ -141,7 +141,7 @@ async def test_it_connects_again_and_a_watch_goes_on_without_a_gap(tmp_path: Pat
             bee = await client.create("kept")
             task = asyncio.create_task(watch(bee))
             await bee.put("a", 0)
-            await eventually(lambda: seen == [0], 60)
+            await eventually(lambda: seen == [0])
             kill(status["pid"])
         waiting = asyncio.create_task(bee.put("a", 1))
         await asyncio.sleep(0.1)
@@ -149,7 +149,7 @@ async def test_it_connects_again_and_a_watch_goes_on_without_a_gap(tmp_path: Pat
         with daemon(tmp_path):
             await waiting
             await bee.put("a", 2)
-            await eventually(lambda: seen[:1] + seen[-1:] == [0, 2], 60)
+            await eventually(lambda: seen[:1] + seen[-1:] == [0, 2])
             assert sorted(set(map(str, seen))) == ["0", "1", "2"]
             assert not task.done()
             task.cancel()

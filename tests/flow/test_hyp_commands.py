@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.hyp import alive, daemon, environment, hyp, items, kill, refused, said, wait_for
+from tests.support.hyp import alive, daemon, environment, hyp, items, kill, refused, said
 from tests.support.userpeer import program
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.hyp import ROOT, alive, daemon, hyp, items, kill, local_dht, refused, said, wait_for
+from tests.support.hyp import ROOT, alive, daemon, hyp, items, kill, local_dht, refused, said
+from tests.support.waiting import wait_for
 from userpeer.hyp.client import Bee, Hyp
 
 pytestmark = pytest.mark.timeout(180)

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.hyp import daemon, environment, items, kill, local_dht, refused, said, wait_for
+from tests.support.hyp import daemon, environment, items, kill, local_dht, refused, said
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.timeout(180)
 

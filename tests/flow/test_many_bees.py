@@ -13,7 +13,7 @@ import pytest
 
 from core.peer import Peer, Testnet
 from core.swarm.discovery import MAX_QUERIES
-from tests.support.userpeer import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.anyio
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from core.peer import Peer
-from tests.support.userpeer import command, eventually, json_lines, served_app
+from tests.support.userpeer import command, json_lines, served_app
+from tests.support.waiting import eventually
 from tests.web.test_userpeer_writing import photo
 from userpeer.backup import Backup, key_from_words, seal, unseal, words_of
 from userpeer.commands import COMMANDS
@@ -79,7 +80,7 @@ async def test_an_old_backup_against_a_replica_that_is_ahead(tmp_path: Path) -> 
                 await service.publisher.post(PostDraft(text="too early"))
             assert service.bee.core.length == 0
             await service.peer.connect(*await replica.listen())
-            await eventually(lambda: service.restoring.is_over, 60)
+            await eventually(lambda: service.restoring.is_over)
             assert service.bee.core.length == head
             await service.publisher.post(PostDraft(text="after all"))
             assert await texts(service) == [*(f"number {number}" for number in range(20)), "after all"]
@@ -107,7 +108,7 @@ async def test_a_replica_that_is_behind_the_backup_is_not_enough(tmp_path: Path)
         await restore(Settings(tmp_path / "new"), backup)
         async with opened(tmp_path / "new") as service:
             await service.peer.connect(*await behind.listen())
-            await eventually(lambda: "your backup knows of 11" in (service.restoring.sentence or ""), 60)
+            await eventually(lambda: "your backup knows of 11" in (service.restoring.sentence or ""))
             with pytest.raises(NotYetRestored):
                 await service.publisher.post(PostDraft(text="no"))
             with pytest.raises(UserError, match="Your backup knows of records"):
@@ -130,10 +131,10 @@ async def test_the_longer_of_two_replicas_wins_whoever_answers_first(tmp_path: P
         settings = Settings(tmp_path / "new", settle_seconds=2.0)
         async with open_service(settings, reads=True) as service:
             await service.peer.connect(*await short.listen())
-            await eventually(lambda: service.bee.core.length >= 4, 60)
+            await eventually(lambda: service.bee.core.length >= 4)
             assert not service.restoring.is_over
             await service.peer.connect(*await long.listen())
-            await eventually(lambda: service.restoring.is_over, 60)
+            await eventually(lambda: service.restoring.is_over)
             assert service.bee.core.length == head
     finally:
         await short.close()
@@ -149,7 +150,7 @@ async def test_another_history_than_the_backups_is_never_written_on(tmp_path: Pa
         await restore(Settings(tmp_path / "new"), replace(backup, tree_hash="ab" * 32))
         async with opened(tmp_path / "new") as service:
             await service.peer.connect(*await replica.listen())
-            await eventually(lambda: "another history" in (service.restoring.sentence or ""), 60)
+            await eventually(lambda: "another history" in (service.restoring.sentence or ""))
             with pytest.raises(NotYetRestored):
                 await service.publisher.put("post/x", {"text": "no"})
     finally:
@@ -168,7 +169,7 @@ async def test_images_come_back_too_and_the_next_one_is_appended_after_them(tmp_
         await restore(Settings(tmp_path / "new"), backup)
         async with opened(tmp_path / "new") as service:
             await service.peer.connect(*await replica.listen())
-            await eventually(lambda: service.restoring.is_over, 60)
+            await eventually(lambda: service.restoring.is_over)
             image = await service.media.add(photo(800, 600), "another")
             assert image.blob.block_offset == media_length
     finally:

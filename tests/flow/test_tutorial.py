@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import skip_or_fail
-from tests.support.hyp import ROOT, environment, hyp, wait_for
+from tests.support.hyp import ROOT, environment, hyp
 from tests.support.node import NODE_DIRECTORY, why_node_is_missing
+from tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(300)]
 

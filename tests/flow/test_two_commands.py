@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from tests.support.repository import ROOT
+from tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(150)]
 
@@ -49,16 +50,6 @@ def started(tool: str, folder: Path) -> Iterator[tuple[subprocess.Popen[str], Pa
                 process.kill()
                 process.wait()
                 raise
-
-
-def wait_for(condition: Any, what: str, seconds: float = 60) -> Any:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.2)
-    raise AssertionError(f"{what}: not within {seconds:.0f} seconds")
 
 
 def addresses(process: subprocess.Popen[str], output: Path) -> tuple[str, str]:

@@ -15,7 +15,8 @@ from core.dht.hyper_commands import IMMUTABLE_GET
 from core.dht.peer_id import peer_id
 from core.net.testnet import Testnet
 from core.peer import Peer
-from tests.support.userpeer import eventually, json_lines, program, running
+from tests.support.userpeer import json_lines, program, running
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.anyio
 
@@ -41,7 +42,7 @@ async def test_a_peer_on_the_dht_of_one_command_is_found_by_its_key(tmp_path: Pa
                 return key in [one["key"] for one in item["connections"]]
 
             # When both dial at once, one connection may take the place of another meanwhile.
-            await eventually(listed, 60)
+            await eventually(listed)
     finally:
         if reader is not None:
             await reader.close()
@@ -65,7 +66,7 @@ async def test_a_peer_may_be_a_node_that_stores_for_others(tmp_path: Path) -> No
             async def is_node() -> bool:
                 return bool((await said("node"))["is_node"])
 
-            await eventually(is_node, 60)
+            await eventually(is_node)
             assert not (await said("guest"))["is_node"], "others become nodes after twenty quiet minutes"
             host, _, port = (await said("node"))["address"].rpartition(":")
             address = (host, int(port))

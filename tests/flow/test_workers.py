@@ -24,6 +24,7 @@ from feedagg.database import Database, database_url
 from feedagg.ingest import now_ms
 from feedagg.tables import records
 from tests.support.feedagg import scratch_url
+from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.anyio, pytest.mark.postgres, pytest.mark.timeout(240)]
 
@@ -107,13 +108,6 @@ async def authors(count: int) -> AsyncIterator[tuple[Peer, list[Any], str]]:
         await peer.close()
 
 
-async def until(check: Any, seconds: float = 60.0) -> Any:
-    async with asyncio.timeout(seconds):
-        while not (found := check()):
-            await asyncio.sleep(0.1)
-    return found
-
-
 def texts_of(connection: Any) -> list[tuple[bytes, bytes, int]]:
     rows = connection.execute(
         select(records.c.bee, records.c.key, records.c.seq).where(records.c.status == 0)
@@ -171,7 +165,7 @@ async def test_workers_are_killed_at_random_and_nothing_is_lost_or_doubled(tmp_p
                     running.append(Process(tmp_path / f"after-{kill}", url, "ingest"))
                 await write_some()
                 expected = sorted((bee, key, seq) for (bee, key), seq in wanted.items())
-                await until(lambda: database.read_now(texts_of) == expected, 120)
+                await eventually(lambda: database.read_now(texts_of) == expected, 120)
                 for source in database.read_now(sources.listing, 100):
                     assert (source.tail, source.cursor) == (1, source.length)
                 assert len(held) > 4  # the work was shared, and taken over

@@ -20,7 +20,7 @@ from tests.support.hyperswarm import SECONDS, Place, driver_of, place_of
 from tests.support.node import NodePeer
 from tests.support.swarm_steps import key as numbered_key
 from tests.support.swarm_steps import swarm_of
-from tests.support.userpeer import eventually
+from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.anyio, pytest.mark.interop]
 

@@ -19,6 +19,7 @@ from core.hypercore import Hypercore
 from core.peer import Peer
 from tests.support.node import NodePeer
 from tests.support.replication import block
+from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.anyio, pytest.mark.interop]
 
@@ -49,13 +50,6 @@ async def connect(peer: Peer, node: NodePeer, *, python_dials: bool = True) -> N
     else:
         _, port = await peer.listen()
         await node("connect", port=port)
-
-
-async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:
-    """Poll until it holds: the other process tells nobody when it is done."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while not await condition():
-            await asyncio.sleep(0.02)
 
 
 async def agree(core: Hypercore, node: NodePeer, *, contiguous: bool = False) -> None:

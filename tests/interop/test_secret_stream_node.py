@@ -12,6 +12,7 @@ from core.crypto.keys import key_pair
 from core.protomux import Mux
 from core.secret_stream import SecretStream
 from tests.support.node import NodePeer
+from tests.support.waiting import eventually
 
 pytestmark = [
     pytest.mark.anyio,
@@ -138,17 +139,11 @@ async def join(node: NodePeer, python_initiates: bool) -> Wire:
         port = server.sockets[0].getsockname()[1]
         facts = await node.run(START, seed=NODE.secret_key[:32].hex(), port=port)
         server.close()
-    await until(lambda: wire.stream.opened)
+    await eventually(lambda: wire.stream.opened)
     assert facts["remotePublicKey"] == PYTHON.public_key.hex()
     assert facts["handshakeHash"] == wire.stream.handshake_hash.hex()
     assert wire.stream.remote_public_key == NODE.public_key
     return wire
-
-
-async def until(condition: Callable[[], bool], seconds: float = 60) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 async def test_messages_of_all_sizes_come_back(node_peer: NodePeer, python_initiates: bool) -> None:
@@ -159,7 +154,7 @@ async def test_messages_of_all_sizes_come_back(node_peer: NodePeer, python_initi
         wire.stream.send(message)
         wire.stream.send(b"")  # keep-alives between them: the official side hands them on, ours does not
     wire.flush()
-    await until(lambda: len(wire.messages) == len(sent))
+    await eventually(lambda: len(wire.messages) == len(sent))
     assert wire.messages == sent
 
 
@@ -190,7 +185,7 @@ async def test_channels_with_handshakes_and_two_types(node_peer: NodePeer, pytho
     channel.send(1, b"p1")
     channel.send(9, b"a type that nobody knows")
     wire.flush()
-    await until(lambda: len(wire.log) == 2)
+    await eventually(lambda: len(wire.log) == 2)
     assert wire.log == ["both/7 opened hello from node", "both/7 1 n1"]
     assert await wait_for_log(node_peer, 3) == [
         "both/7 opened hello from python",
@@ -198,7 +193,7 @@ async def test_channels_with_handshakes_and_two_types(node_peer: NodePeer, pytho
         "both/7 1 p1",
     ]
     await node_peer.run("state.a.close()")
-    await until(lambda: channel.closed)
+    await eventually(lambda: channel.closed)
     assert wire.log[2:] == ["both/7 closed"]
 
 
@@ -209,12 +204,12 @@ async def test_channels_on_demand_each_way(node_peer: NodePeer, python_initiates
     ours = wire.open("lazy", b"ours", b"please")
     ours.send(0, b"early")
     wire.flush()
-    await until(lambda: ours.opened)
+    await eventually(lambda: ours.opened)
     assert await wait_for_log(node_peer, 2) == ["lazy/ours opened please", "lazy/ours 0 early"]
     await node_peer.run(
         "state.b = state.open('lazy', 'theirs', 'please'); state.b.messages[0].send(Buffer.from('early'))"
     )
-    await until(lambda: "lazy/theirs 0 early" in wire.log)
+    await eventually(lambda: "lazy/theirs 0 early" in wire.log)
     assert wire.log == ["lazy/ours opened lazy node", "lazy/theirs opened please", "lazy/theirs 0 early"]
     ours.close()
     wire.flush()
@@ -232,13 +227,13 @@ async def test_rejections_and_reused_numbers(node_peer: NodePeer, python_initiat
         channel = wire.open("nobody has this")
         channel.send(0, b"lost")
         wire.flush()
-        await until(lambda: channel.closed)  # noqa: B023
+        await eventually(lambda: channel.closed)  # noqa: B023
     await node_peer.run("for (let i = 0; i < 3; i++) state.open('nobody', String(i))")
     rejected = [f"nobody/{number} closed by remote" for number in range(3)]
     assert await wait_for_log(node_peer, 3) == rejected
     ours = wire.open("lazy")
     wire.flush()
-    await until(lambda: ours.opened)
+    await eventually(lambda: ours.opened)
 
 
 async def test_batches_each_way(node_peer: NodePeer, python_initiates: bool) -> None:
@@ -257,7 +252,7 @@ async def test_batches_each_way(node_peer: NodePeer, python_initiates: bool) -> 
     log = await wait_for_log(node_peer, 502)
     for label, lines in expected.items():
         assert [line for line in log if line.startswith(label) and "opened" not in line] == lines
-    await until(lambda: one.opened and two.opened)
+    await eventually(lambda: one.opened and two.opened)
     await node_peer.run("""
       state.mux.cork()
       for (const channel of state.mux) {
@@ -265,7 +260,7 @@ async def test_batches_each_way(node_peer: NodePeer, python_initiates: bool) -> 
       }
       state.mux.uncork()
     """)
-    await until(lambda: len(wire.log) == 2 + 600)
+    await eventually(lambda: len(wire.log) == 2 + 600)
     for label in expected:
         assert [line for line in wire.log if line.startswith(f"{label} ") and "opened" not in line] == [
             f"{label} {number % 2} {'x' * number}" for number in range(300)
@@ -288,17 +283,17 @@ async def test_many_channels_that_come_and_go(node_peer: NodePeer, python_initia
         for channel in ours[::2]:
             channel.close()
         wire.flush()
-        await until(lambda: all(channel.opened for channel in ours[1::2]))  # noqa: B023
+        await eventually(lambda: all(channel.opened for channel in ours[1::2]))  # noqa: B023
         await node_peer.run("state.mine.slice(10).forEach((c) => c.close())")
         for channel in ours[1::2]:
             channel.close()
         wire.flush()
     last = wire.open("lazy", b"last")
     wire.flush()
-    await until(lambda: last.opened)
+    await eventually(lambda: last.opened)
     assert await node_peer.run("return state.error || null") is None
     assert wire.mux is not None
-    await until(lambda: list(wire.mux.channels) == [last])  # type: ignore[union-attr]
+    await eventually(lambda: list(wire.mux.channels) == [last])  # type: ignore[union-attr]
     assert len(wire.mux._local) <= 41
 
 

@@ -7,11 +7,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from tests.support.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 60
@@ -98,12 +99,3 @@ def alive(process: int) -> bool:
     except FileNotFoundError:
         return False
     return state != "Z"
-
-
-def wait_for(check: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
-    """The first truthy answer of `check()`."""
-    deadline = time.monotonic() + seconds
-    while not (answer := check()):
-        assert time.monotonic() < deadline, f"waited {seconds} seconds for {what}"
-        time.sleep(0.05)
-    return answer

@@ -9,7 +9,7 @@ from typing import Any
 from core.peer import Connection, Peer, Testnet
 from core.swarm.driver import SwarmDriver
 from tests.support.node import NodePeer
-from tests.support.userpeer import eventually
+from tests.support.waiting import eventually
 
 SECONDS = 60.0
 """For whatever must happen; a loaded machine is slow."""

@@ -29,7 +29,7 @@ from core.net.hyperdht import HyperDht
 from core.peer import Peer
 from core.swarm.network import nat_of
 from tests.support.hyperdht import Echo, serve_echo
-from tests.support.userpeer import eventually
+from tests.support.waiting import eventually
 
 SECONDS = 60.0
 LINE_LIMIT = 64 * 1024 * 1024

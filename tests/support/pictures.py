@@ -16,9 +16,10 @@ from typing import Any
 from urllib.parse import quote, unquote
 from urllib.request import urlopen
 
-from tests.flow.test_two_commands import addresses, started, wait_for
+from tests.flow.test_two_commands import addresses, started
 from tests.support import operator_pictures
 from tests.support.screens import browser, capture
+from tests.support.waiting import wait_for
 
 OWN_RECORDS = (
     ("post", "First flowers on the balcony. The bees found them before I did.", "--tags", "garden"),

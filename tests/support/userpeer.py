@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import subprocess
@@ -89,19 +88,6 @@ def running(
         process.wait(10)
         if process.stdout is not None:
             process.stdout.close()
-
-
-async def eventually(check: Any, seconds: float = 60.0) -> Any:
-    """The first truthy answer of `check()` (plain or async), or a failure after `seconds`."""
-    deadline = asyncio.get_running_loop().time() + seconds
-    while True:
-        answer = check()
-        if asyncio.iscoroutine(answer):
-            answer = await answer
-        if answer or asyncio.get_running_loop().time() > deadline:
-            assert answer, "it did not happen in time"
-            return answer
-        await asyncio.sleep(0.02)
 
 
 def _environment() -> dict[str, str]:

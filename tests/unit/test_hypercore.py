@@ -135,7 +135,7 @@ async def test_get_waits_for_an_append(core: Hypercore) -> None:
     await core.append("a")
     assert not waiting.done()
     await core.append("b")
-    assert await asyncio.wait_for(waiting, 1) == b"b"
+    assert await asyncio.wait_for(waiting, 60) == b"b"
 
 
 async def test_get_gives_up_after_its_timeout(store: Corestore) -> None:
@@ -361,7 +361,7 @@ async def test_a_stream_ends_where_the_log_ended_when_it_began_unless_it_is_live
     waiting = asyncio.ensure_future(anext(live))
     await asyncio.sleep(0)
     await core.append("new")
-    assert await asyncio.wait_for(waiting, 1) == b"new"
+    assert await asyncio.wait_for(waiting, 60) == b"new"
     await live.aclose()  # type: ignore[attr-defined]
 
 

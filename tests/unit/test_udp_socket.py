@@ -19,16 +19,11 @@ from core.net.udp import WANTED_RECEIVE_BUFFER, WANTED_SEND_BUFFER, UdpSocket
 from core.net.udp_mux import LINGER_SECONDS, DatagramHub, StreamTable
 from core.udx import Address, UdxStream
 from tests.support.udx_end import Watched, content_hash
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.anyio
 
-PATIENCE = 30.0
-
-
-async def until(met: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not met():
-            await asyncio.sleep(0.005)
+PATIENCE = 60.0
 
 
 @pytest.fixture
@@ -100,7 +95,7 @@ async def test_a_train_arrives_as_its_datagrams(offload: bool, lengths: list[int
     receiver.on_datagram = lambda data, address: got.append(data)
     sent = [os.urandom(length) for length in lengths]
     sender.send_train(list(sent), lengths[0], receiver.local_address)
-    await until(lambda: len(got) == len(sent))
+    await eventually(lambda: len(got) == len(sent))
     assert got == sent
     assert sender.datagrams_sent == len(sent)
     sender.close()
@@ -117,7 +112,7 @@ async def test_a_kernel_without_segmentation_gets_the_datagrams_one_by_one(
     receiver.on_datagram = lambda data, address: got.append(data)
     for _ in range(2):
         sender.send_train([bytes(100)] * 5, 100, receiver.local_address)
-    await until(lambda: len(got) == 10)
+    await eventually(lambda: len(got) == 10)
     assert got == [bytes(100)] * 10
     assert stubborn.times == 99, "it is not asked again"
     assert sender.send_errors == 0
@@ -132,7 +127,7 @@ async def test_what_the_kernel_has_no_room_for_waits(pair: tuple[UdpSocket, UdpS
     sender.on_writable = lambda: writable.append(True)
     sender.send_train([bytes([number]) * 100 for number in range(5)], 100, receiver.local_address)
     assert sender.blocked
-    await until(lambda: len(got) == 5)
+    await eventually(lambda: len(got) == 5)
     assert [data[0] for data in got] == [0, 1, 2, 3, 4]
     assert writable
     assert not sender.blocked
@@ -168,7 +163,7 @@ async def test_datagrams_of_one_sender_and_size_come_in_one_run() -> None:
         data = bytes([number]) * size
         senders[who].sendto(data, receiver.local_address)
         sent.append((data, who))
-    await until(lambda: len(got) == len(sent))
+    await eventually(lambda: len(got) == len(sent))
     for sock in senders:
         sock.close()
     receiver.close()
@@ -189,7 +184,7 @@ async def test_a_callback_may_close_the_socket() -> None:
     receiver.on_segments = segments
     for size in (10, 11, 12):
         sender.send(bytes(size), receiver.local_address)
-    await until(lambda: receiver.closed)
+    await eventually(lambda: receiver.closed)
     await asyncio.sleep(0)
     assert got == [10]
     sender.close()
@@ -295,7 +290,7 @@ async def live_and_close() -> list[weakref.ref[Any]]:
     more_ends[0].stream.write(bytes(1_000_000))
     hubs[0].create_stream()
     reader = more_ends[1]
-    await until(lambda: reader.bytes > 0)
+    await eventually(lambda: reader.bytes > 0)
     references = [
         weakref.ref(thing)
         for thing in (

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -12,10 +11,11 @@ from core.limits import MAX_SEND_BUFFER
 from core.net.udp import UdpSocket
 from core.net.udp_mux import DatagramHub, StreamTable
 from core.net.udx_carrier import UdxCarrier
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.anyio
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 class Above:
@@ -43,12 +43,6 @@ class Above:
         self.losses.append(error)
 
 
-async def until(met: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not met():
-            await asyncio.sleep(0.005)
-
-
 @pytest.fixture
 async def ends() -> AsyncIterator[tuple[Above, Above]]:
     """Two carriers joined over two sockets."""
@@ -72,21 +66,21 @@ async def test_a_reader_that_pauses_holds_up_the_writer_and_loses_nothing(ends: 
     left.carrier.write(sent)
     assert left.writables == [False]
     reader = right.carrier.stream.receiver
-    await until(lambda: reader.window == 0)
+    await eventually(lambda: reader.window == 0)
     assert reader.unread_bytes <= reader.capacity + 1500
     assert left.carrier.unsent_bytes > MAX_SEND_BUFFER
     assert left.writables == [False]
     right.carrier.resume_reading()
-    await until(lambda: len(right.data) == len(sent))
+    await eventually(lambda: len(right.data) == len(sent))
     assert right.data == sent
-    await until(lambda: left.writables == [False, True])
+    await eventually(lambda: left.writables == [False, True])
 
 
 async def test_close_says_everything_first_and_the_other_end_closes_too(ends: tuple[Above, Above]) -> None:
     left, right = ends
     left.carrier.write(b"last words")
     left.carrier.close()
-    await until(lambda: left.closed + right.closed == 2)
+    await eventually(lambda: left.closed + right.closed == 2)
     assert right.data == b"last words"
     assert left.losses == right.losses == [None]
     left.carrier.write(b"into the void")
@@ -98,18 +92,18 @@ async def test_a_paused_reader_can_close(ends: tuple[Above, Above]) -> None:
     right.carrier.pause_reading()
     left.carrier.write(bytes(MAX_SEND_BUFFER))
     left.carrier.close()
-    await until(lambda: right.carrier.stream.receiver.unread_bytes > 0)
+    await eventually(lambda: right.carrier.stream.receiver.unread_bytes > 0)
     right.carrier.close()
-    await until(lambda: left.closed + right.closed == 2)
+    await eventually(lambda: left.closed + right.closed == 2)
     assert left.losses == right.losses == [None]
 
 
 async def test_abort_is_a_reset_for_the_other_end(ends: tuple[Above, Above]) -> None:
     left, right = ends
     left.carrier.write(b"something")
-    await until(lambda: len(right.data) > 0)
+    await eventually(lambda: len(right.data) > 0)
     left.carrier.abort()
-    await until(lambda: right.closed == 1)
+    await eventually(lambda: right.closed == 1)
     assert isinstance(right.losses[0], ConnectionResetError)
     assert left.losses == [None]
 
@@ -119,6 +113,6 @@ async def test_it_tells_how_it_goes_and_how_far_it_is(ends: tuple[Above, Above])
     assert left.carrier.how == "punched"
     assert left.carrier.rtt is None
     left.carrier.write(b"x")
-    await until(lambda: left.carrier.rtt is not None)
+    await eventually(lambda: left.carrier.rtt is not None)
     assert 0 < (left.carrier.rtt or 0) < PATIENCE
     assert right.data == b"x"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from core.peer import Peer
 from core.storage import GroupCommit, LmdbStorage, upkeep
 from core.storage.environment import LmdbEnvironment
 from tests.support.stores import pairs, put
+from tests.support.waiting import eventually
 
 
 class Disk:
@@ -95,12 +95,6 @@ def test_after_a_failed_sync_the_journal_is_not_trusted(
 # --- upkeep ---------------------------------------------------------------------------------------
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(60):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
 @pytest.mark.anyio
 async def test_writes_are_synced_soon_and_checkpointed_when_they_cease(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -115,14 +109,14 @@ async def test_writes_are_synced_soon_and_checkpointed_when_they_cease(
         commit.touch()
         await asyncio.sleep(0)
     assert disk.syncs == 0
-    await until(lambda: not storage.unsynced)
+    await eventually(lambda: not storage.unsynced)
     assert disk.syncs == 1
     assert storage.uncheckpointed
     storage.put(b"more", b"x")
     commit.touch()
-    await until(lambda: disk.syncs == 2)
+    await eventually(lambda: disk.syncs == 2)
     assert storage.uncheckpointed
-    await until(lambda: not storage.uncheckpointed)
+    await eventually(lambda: not storage.uncheckpointed)
     assert commit._upkeep._timer is None
     storage.close()
 
@@ -143,8 +137,8 @@ async def test_a_full_disk_makes_upkeep_try_again(
         patch.setattr(LmdbEnvironment, "write", refuse)
         storage.put(b"a", b"1")
         commit.touch()
-        await until(lambda: "stays in the journal" in caplog.text)
-    await until(lambda: not storage.uncheckpointed)
+        await eventually(lambda: "stays in the journal" in caplog.text)
+    await eventually(lambda: not storage.uncheckpointed)
     storage.close()
 
 
@@ -174,7 +168,7 @@ async def test_what_rests_on_a_promise_waits_for_a_sync_begun_after_it(
     speak(4)
     assert len(told) == 1
     disk.idle.set()
-    await until(lambda: len(told) == 5)
+    await eventually(lambda: len(told) == 5)
     assert told[1:] == [(1, 1, None), (2, 1, None), (3, 2, None), (4, 2, None)]
     put(storage, a=b"3")
     commit.promise()
@@ -204,12 +198,12 @@ async def test_a_promise_that_cannot_be_kept_is_an_error_for_who_waits(
 
         patch.setattr(LmdbEnvironment, "write", refuse)
         commit.when_safe(told.append)
-        await until(lambda: bool(told))
+        await eventually(lambda: bool(told))
         assert isinstance(told[0], StorageFull)
     # The promise is still open; now it can be kept, in the other file.
     commit.when_safe(told.append)
     assert len(told) == 1
-    await until(lambda: len(told) == 2)
+    await eventually(lambda: len(told) == 2)
     assert told[1] is None
     storage.close()
 
@@ -234,7 +228,7 @@ async def test_a_peer_hears_of_an_append_only_when_no_power_cut_can_undo_it(
     assert theirs.length == 1
     assert mine.length == 20
     disk.idle.set()
-    await until(lambda: theirs.length == 20)
+    await eventually(lambda: theirs.length == 20)
     assert disk.syncs >= 1
     await reader.close()
     await writer.close()

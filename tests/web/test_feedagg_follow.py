@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +15,9 @@ from feedagg import moderation, queries, sources
 from feedagg.aggregator import Aggregator
 from feedagg.ingest import now_ms
 from tests.support.feedagg import ENGINES, aggregator, author, client, scratch_url
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.anyio
-
-
-async def until(check: Callable[[], Any], seconds: float = 60.0) -> Any:
-    """The first true answer of `check` (which may be a coroutine function)."""
-    async with asyncio.timeout(seconds):
-        while True:
-            answer = check()
-            if asyncio.iscoroutine(answer):
-                answer = await answer
-            if answer:
-                return answer
-            await asyncio.sleep(0.01)
 
 
 def post(text: str) -> dict[str, str]:
@@ -61,11 +49,11 @@ async def test_a_bee_is_read_newest_first_then_whole_then_live(tmp_path: Path, e
                 for n in range(700):
                     await batch.put(f"post/{n:016x}", post(f"number {n}"))
             await follow(running, bee, address)
-            await until(lambda: indexed(running, bee))
+            await eventually(lambda: indexed(running, bee))
             assert len(await texts(running)) == 700
             await bee.put("post/00000000000003e8", post("live"))
             await bee.delete("post/0000000000000000")
-            await until(lambda: indexed(running, bee))
+            await eventually(lambda: indexed(running, bee))
             found = await texts(running)
             assert len(found) == 700
             assert any("live" in text for text in found)
@@ -78,7 +66,7 @@ async def test_the_newest_twenty_are_there_before_the_rest_is_fetched(tmp_path: 
             for n in range(2000):
                 await batch.put(f"post/{n:016x}", post(f"number {n}"))
         await follow(running, bee, address)
-        found = await until(lambda: texts(running))
+        found = await eventually(lambda: texts(running))
         assert len(found) == 20
         assert any('"number 1999"' in text for text in found)
         core = running.ingest.followed[bee.core.key].bee.core
@@ -92,11 +80,11 @@ async def test_an_aggregator_that_was_away_catches_up_without_loss_or_double(tmp
             await bee.put(f"post/{n:016x}", post(f"number {n}"))
         async with aggregator(tmp_path) as running:
             await follow(running, bee, address)
-            await until(lambda: indexed(running, bee))
+            await eventually(lambda: indexed(running, bee))
         for n in range(30, 60):
             await bee.put(f"post/{n:016x}", post(f"number {n}"))
         async with aggregator(tmp_path) as running:
-            await until(lambda: indexed(running, bee))
+            await eventually(lambda: indexed(running, bee))
             assert len(await texts(running)) == 60
 
 
@@ -108,14 +96,14 @@ async def test_a_peer_that_comes_back_is_found_again(tmp_path: Path) -> None:
     key = bee.core.key
     async with aggregator(tmp_path / "feed") as running:
         await follow(running, bee, f"{host}:{port}")
-        await until(lambda: texts(running))
+        await eventually(lambda: texts(running))
         await peer.close()
 
         async def is_offline() -> bool:
             source = await running.database.read(sources.get, key)
             return source is not None and not source.connected and source.error is not None
 
-        await until(is_offline)
+        await eventually(is_offline)
         source = await running.database.read(sources.get, key)
         assert source is not None
         assert f"{host}:{port}" in (source.error or "")
@@ -125,7 +113,7 @@ async def test_a_peer_that_comes_back_is_found_again(tmp_path: Path) -> None:
         bee = peer.bee(name="main")
         await peer.listen(host, port)
         await bee.put("post/0000000000000002", post("after"))
-        await until(lambda: _has(running, "after"), 60)
+        await eventually(lambda: _has(running, "after"))
         await peer.close()
 
 
@@ -137,7 +125,7 @@ async def test_a_peer_may_bring_its_bee_to_us(tmp_path: Path) -> None:
         await running.contact.tick()
         host, port = await running.peer.listen()
         await peer.connect(host, port)
-        await until(lambda: _has(running, "brought"))
+        await eventually(lambda: _has(running, "brought"))
 
 
 async def _has(running: Aggregator, text: str) -> bool:
@@ -156,11 +144,11 @@ async def test_a_truncation_takes_back_edits_removals_and_posts(tmp_path: Path) 
         await bee.delete("post/0000000000000002")
         await bee.put("post/0000000000000003", post("regretted"))
         await follow(running, bee, address)
-        await until(lambda: indexed(running, bee))
+        await eventually(lambda: indexed(running, bee))
         assert {await _has(running, text) for text in ("edited words", "regretted")} == {True}
         await bee.core.truncate(kept)
         await bee.put("post/0000000000000004", post("another way"))
-        await until(lambda: _has(running, "another way"))
+        await eventually(lambda: _has(running, "another way"))
         found = " ".join(sorted(await texts(running)))
         assert "first words" in found
         assert "stays" in found
@@ -177,12 +165,12 @@ async def test_a_truncation_while_nobody_looked_is_noticed_at_the_next_start(tmp
             await bee.put(f"post/{n:016x}", post(f"number {n}."))
         async with aggregator(tmp_path) as running:
             await follow(running, bee, address)
-            await until(lambda: indexed(running, bee))
+            await eventually(lambda: indexed(running, bee))
         await bee.core.truncate(11)
         await bee.put("post/0000000000000063", post("new branch"))
         async with aggregator(tmp_path) as running:
-            await until(lambda: _has(running, "new branch"))
-            await until(lambda: indexed(running, bee))
+            await eventually(lambda: _has(running, "new branch"))
+            await eventually(lambda: indexed(running, bee))
             assert len(await texts(running)) == 11
 
 
@@ -193,7 +181,7 @@ async def test_the_aggregator_cannot_write_to_a_bee_that_it_follows(tmp_path: Pa
     async with author() as (_, bee, address), aggregator(tmp_path) as running, client(running) as web:
         await bee.put("post/0000000000000001", post("mine"))
         await follow(running, bee, address)
-        await until(lambda: texts(running))
+        await eventually(lambda: texts(running))
         before = (bee.core.length, bee.core.tree_hash())
         theirs = running.ingest.followed[bee.core.key].bee
         assert not theirs.writable
@@ -218,7 +206,7 @@ async def test_hiding_a_record_leaves_the_bee_as_it_was(tmp_path: Path) -> None:
     async with author() as (_, bee, address), aggregator(tmp_path) as running, client(running) as web:
         await bee.put(key, post("unwelcome here"))
         await follow(running, bee, address)
-        await until(lambda: _has(running, "unwelcome"))
+        await eventually(lambda: _has(running, "unwelcome"))
         before = (bee.core.length, bee.core.tree_hash())
         await running.database.write(moderation.hide, bee.core.key, key.encode(), "off topic", now_ms())
         assert not await _has(running, "unwelcome")
@@ -244,13 +232,13 @@ async def test_a_core_that_is_no_bee_harms_nothing(tmp_path: Path) -> None:
         await bee.put("post/0000000000000001", post("fine"))
         await running.database.write(sources.add, core.key, now_ms(), "command", address)
         await follow(running, bee, address)
-        await until(lambda: _has(running, "fine"))
+        await eventually(lambda: _has(running, "fine"))
 
         async def is_read() -> bool:
             source = await running.database.read(sources.get, core.key)
             return source is not None and source.cursor == 4
 
-        await until(is_read)
+        await eventually(is_read)
         tally = await running.database.read(queries.tally, core.key)
         assert sum(tally.skipped.values()) == 3
         assert "no operation of a bee" in (await web.get(f"/bee/{core.key.hex()}")).text

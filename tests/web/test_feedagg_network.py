@@ -19,7 +19,7 @@ from feedagg.server import WEB_URL_FILE
 from tests.conftest import skip_or_fail
 from tests.support.feedagg import aggregator, author, client, site
 from tests.support.screens import browser, open_page, why_browser_is_missing
-from tests.support.userpeer import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.anyio
 
@@ -59,7 +59,7 @@ async def test_how_each_peer_is_connected_and_what_failed(tmp_path: Path, net: T
             said = (await web.get("/network.json")).json()
             return said["peers"] == 2 and len(said["unreachable"]) == 2 and "Found by key" in await names(web)
 
-        await eventually(all_settled, 60)
+        await eventually(all_settled)
         said = (await web.get("/network.json")).json()
         assert said["ways"].pop("tcp") == 1
         assert said["ways"] in ({"lan": 1}, {"direct": 1}, {"punched": 1})
@@ -100,7 +100,7 @@ async def test_strangers_see_no_address_and_no_key_of_a_peer(tmp_path: Path, net
         await running.database.write(
             sources.failed, bytes(range(32)), "nobody answers at 10.1.2.3:4567 (refused)", 0
         )
-        await eventually(lambda: running.peer.connections, 60)
+        await eventually(lambda: running.peer.connections)
         (connection,) = running.peer.connections
         assert running.peer.network is not None
         status = running.peer.network.status()
@@ -165,7 +165,7 @@ async def test_a_long_list_has_pages(tmp_path: Path) -> None:
             await running.contact.tick()
             return (await running.database.read(sources.counts))["unreachable"] == 60
 
-        await eventually(all_tried, 60)
+        await eventually(all_tried)
         first = (await web.get("/network")).text
         assert 'href="/network?from=50"' in first
         second = (await web.get("/network?from=50")).text
@@ -182,7 +182,7 @@ async def test_the_command_asks_the_running_aggregator(tmp_path: Path) -> None:
     async with author() as (peer, bee, address), site(tmp_path) as (running, url):
         (tmp_path / WEB_URL_FILE).write_text(url + "/")
         await running.database.write(sources.add, bee.core.key, now_ms(), "command", address)
-        await eventually(lambda: running.peer.connections, 60)
+        await eventually(lambda: running.peer.connections)
         said = await asyncio.to_thread(subprocess.run, words, capture_output=True, text=True, timeout=60)
         assert said.returncode == 0, said.stderr
         assert "The DHT is off" in said.stdout

@@ -14,7 +14,7 @@ from feedagg import sources
 from feedagg.ingest import now_ms
 from feedagg.routes import ROUTES
 from tests.support.feedagg import aggregator, author, client
-from tests.support.userpeer import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.anyio
 
@@ -45,7 +45,7 @@ async def test_no_address_writes_to_a_bee_whoever_asks(tmp_path: Path) -> None:
         def is_read() -> bool:
             return bee.core.key in followed and followed[bee.core.key].position.cursor == bee.core.length
 
-        await eventually(is_read, 60)
+        await eventually(is_read)
         before = (bee.core.length, bee.core.fork, bee.core.tree_hash())
         key = bee.core.key.hex()
         sent = {
@@ -73,7 +73,7 @@ async def test_the_aggregator_holds_no_key_of_a_bee_and_cannot_be_given_one(tmp_
     async with author() as (_, bee, address), aggregator(tmp_path) as running:
         await bee.put(KEY, {"text": "mine alone"})
         await running.database.write(sources.add, bee.core.key, now_ms(), "command", address)
-        await eventually(lambda: running.ingest.records_read == 1, 60)
+        await eventually(lambda: running.ingest.records_read == 1)
         theirs = running.ingest.followed[bee.core.key].bee
         assert not theirs.writable
         assert theirs.core.key_pair is None

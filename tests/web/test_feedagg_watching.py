@@ -15,15 +15,17 @@ from feedagg.aggregator import Aggregator
 from feedagg.ingest import now_ms
 from feedagg.jobs import CLAIM
 from tests.support.feedagg import aggregator, author, client
+from tests.support.waiting import PATIENCE_SECONDS
 from tests.web.test_feedagg_pages import BEE, fill, sample
 
 pytestmark = pytest.mark.anyio
 
 
 async def until(running: Aggregator, key: bytes, records: int) -> None:
-    while running.ingest.records_read < records:
-        await running.contact.tick()
-        await running.contact.outcome(key, 0.1)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while running.ingest.records_read < records:
+            await running.contact.tick()
+            await running.contact.outcome(key, 0.1)
 
 
 def values(text: str) -> dict[tuple[str, ...], float]:

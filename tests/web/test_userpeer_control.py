@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.userpeer import eventually
+from tests.support.waiting import eventually
 from userpeer.client import RemoteError, call_running
 from userpeer.control import serve_control
 from userpeer.errors import NotRunning
@@ -142,7 +142,7 @@ async def test_a_stream_sends_a_block_only_when_it_differs() -> None:
     hub.notify()
     await eventually(lambda: sent == ["one", "two"])
     hub.close()
-    await asyncio.wait_for(task, 1)
+    await asyncio.wait_for(task, 60)
 
 
 async def test_a_stream_looks_by_itself_when_told_to() -> None:

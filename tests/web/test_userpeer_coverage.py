@@ -13,7 +13,8 @@ from feedagg.ingest import now_ms
 from tests.conftest import skip_or_fail
 from tests.support.feedagg import site
 from tests.support.screens import browser, open_page, why_browser_is_missing
-from tests.support.userpeer import eventually, running
+from tests.support.userpeer import running
+from tests.support.waiting import eventually
 from userpeer.client import call_running
 
 pytestmark = pytest.mark.anyio
@@ -37,7 +38,7 @@ async def read_to_the_end(aggregator: Any, key: str, length: int) -> None:
         source = await aggregator.database.read(sources.get, bytes.fromhex(key))
         return source is not None and source.cursor == length and source.position.complete
 
-    await eventually(is_read, 60)
+    await eventually(is_read)
 
 
 @pytest.mark.browser

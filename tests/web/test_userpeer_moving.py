@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from core.records import Watch, parse_record
 from tests.support.letterboxd import DIARY, csv_text, large_export, small_export, zip_of
-from tests.support.userpeer import command, eventually, json_lines, served_app
+from tests.support.userpeer import command, json_lines, served_app
+from tests.support.waiting import eventually
 from tests.web.test_userpeer_writing import photo
 from userpeer.drafts import MovieDraft, PostDraft
 from userpeer.errors import UserError
@@ -153,7 +154,7 @@ async def test_files_of_other_kinds_are_refused_with_a_sentence(
 ) -> None:
     service, client = site
     await client.post("/import", files={"file": ("x.zip", data, "application/zip")})
-    await eventually(lambda: service.importing.report.is_over, 60)
+    await eventually(lambda: service.importing.report.is_over)
     assert sentence in service.importing.report.problem
     assert sentence in (await client.get("/import")).text
     assert "Choose a zip file first." in (await client.post("/import")).text
@@ -166,7 +167,7 @@ async def test_ten_thousand_rows_with_progress(site: Any) -> None:
     task = service.importing.start("big.zip", large_export(10_000))
     with pytest.raises(UserError, match="Another import is running"):
         service.importing.start("other.zip", b"")
-    await eventually(lambda: service.importing.report.total, 60)
+    await eventually(lambda: service.importing.report.total)
     assert "<progress" in (await client.get("/import")).text
     report = await task
     assert report.added == 10_000
@@ -178,7 +179,7 @@ async def test_ten_thousand_rows_with_progress(site: Any) -> None:
 async def test_an_import_that_is_cut_short_goes_on_where_it_was(tmp_path: Path) -> None:
     async with served_app(tmp_path) as (service, _, _):
         service.importing.start("big.zip", large_export(3_000))
-        await eventually(lambda: service.importing.report.done >= 800, 60)
+        await eventually(lambda: service.importing.report.done >= 800)
     async with served_app(tmp_path) as (service, _, _):
         report = await service.importing.start("big.zip", large_export(3_000))
         assert report.present >= 800

@@ -11,7 +11,8 @@ import pytest
 
 from core.peer import Peer
 from core.records import Post, encode_value
-from tests.support.userpeer import eventually, served_app
+from tests.support.userpeer import served_app
+from tests.support.waiting import eventually
 from userpeer.drafts import MovieDraft, PostDraft
 from userpeer.library import Shelf
 

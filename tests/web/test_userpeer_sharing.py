@@ -14,7 +14,8 @@ from core.hyperbee import Hyperbee
 from core.peer import Peer
 from tests.conftest import skip_or_fail
 from tests.support.screens import browser, open_page, why_browser_is_missing
-from tests.support.userpeer import command, eventually, json_lines, running, served_app
+from tests.support.userpeer import command, json_lines, running, served_app
+from tests.support.waiting import eventually
 from userpeer.client import call_running
 from userpeer.hyp.bees import MAX_SEEDS
 from userpeer.service import PeerService

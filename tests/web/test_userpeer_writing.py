@@ -16,7 +16,8 @@ from PIL import Image
 
 from core.peer import Peer
 from core.records import Post
-from tests.support.userpeer import eventually, served_app
+from tests.support.userpeer import served_app
+from tests.support.waiting import eventually
 from userpeer.drafts import PostDraft
 from userpeer.imaging import prepare
 

@@ -69,10 +69,6 @@ class Library:
             return self._page(["r.bee = ? AND r.kind = ?"], [known.id, kind], before, limit)
         return self._page(["r.bee = ? AND r.kind IN ('post', 'movie')"], [known.id], before, limit)
 
-    def of_film(self, ref: str, *, before: str | None = None, limit: int = PAGE) -> Page:
-        """Everyone's diary entries of one film, by `film_ref`."""
-        return self._page(["r.film = ? AND r.kind = 'movie'"], [ref], before, limit)
-
     def search(self, words: str, *, before: str | None = None, limit: int = PAGE) -> Page:
         """Records that hold all the words (each may be the beginning of one), the newest first."""
         tokens = _WORD.findall(words)[:12]

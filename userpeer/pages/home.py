@@ -17,8 +17,6 @@ from userpeer.views import Form, HomeView, Notice
 
 from .render import Upload, block, frame, is_htmx, page, see_other, service_of, typed, typed_with_images
 
-_SWITCHES = ("spoiler", "rewatch", "liked")
-
 _SAID = {
     "posted": "Posted. It is signed, stored, and on its way to everyone who is connected.",
     "published": "Published. It is signed, stored, and on its way to everyone who is connected.",
