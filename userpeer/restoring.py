@@ -216,6 +216,7 @@ class Restoring:
     async def _end(self) -> None:
         await self._found()
         self._path.unlink(missing_ok=True)
+        _log.info("restored; the log has %d blocks", self._bee.core.length)
         self._say(None)
 
     def _say(self, sentence: str | None) -> None:

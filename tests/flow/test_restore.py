@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +18,7 @@ from tests.support.userpeer import command, json_lines, served_app
 from tests.support.waiting import eventually
 from tests.web.test_userpeer_writing import photo
 from userpeer.backup import Backup, key_from_words, seal, unseal, words_of
+from userpeer.client import call_running
 from userpeer.commands import COMMANDS
 from userpeer.drafts import PostDraft
 from userpeer.errors import UserError
@@ -231,6 +235,49 @@ async def test_no_program_writes_to_the_personal_bee_before_it_is_found(
         with pytest.raises(NotYetRestored):
             await done(service, command, bee="main", **arguments)
         assert service.bee.core.length == 0
+
+
+async def test_the_daemon_looks_for_the_records_too(tmp_path: Path) -> None:
+    async with opened(tmp_path / "old") as service:
+        await write(service, 0, 3)
+        backup, head = await service.backup(), service.bee.core.length
+        replica = await replica_of(service)
+    await restore(Settings(tmp_path / "new"), backup)
+    program = (
+        "import asyncio, sys; from pathlib import Path; from userpeer.hyp.daemon import run; "
+        "from userpeer.settings import Address, Settings; "
+        "settings = Settings(Path(sys.argv[1]), listen=Address('127.0.0.1', 0), settle_seconds=0.3); "
+        "asyncio.run(run(settings))"
+    )
+    daemon = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program, str(tmp_path / "new"), stdout=asyncio.subprocess.PIPE
+    )
+
+    async def put() -> list[dict[str, Any]]:
+        arguments = {"bee": "main", "key": "a", "value": 1}
+        return [item async for item in call_running(tmp_path / "new" / "control.sock", "hyp.put", arguments)]
+
+    async def is_put() -> bool:
+        try:
+            return bool(await put())
+        except UserError as error:
+            assert error.code == "not-yet-restored"
+            return False
+
+    try:
+        assert daemon.stdout is not None
+        host, _, port = json.loads(await daemon.stdout.readline())["listen"].rpartition(":")
+        with pytest.raises(UserError, match="writes nothing before it has found"):
+            await put()
+        await replica.connect(host, int(port))
+        await eventually(is_put)
+        core = replica.core(key=bytes.fromhex(backup.bee))
+        await eventually(lambda: core.length == head + 1)
+        assert core.fork == 0
+    finally:
+        daemon.terminate()
+        await daemon.wait()
+        await replica.close()
 
 
 def test_what_is_wrong_with_words_is_said() -> None:
