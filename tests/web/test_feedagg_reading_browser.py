@@ -14,6 +14,7 @@ import pytest
 from core.records import format_date
 from feedagg.aggregator import Aggregator
 from tests.conftest import skip_or_fail
+from tests.support.accessibility import accessibility_faults, too_wide
 from tests.support.feedagg import put, site
 from tests.support.screens import browser, open_page, why_browser_is_missing
 from tests.web.test_feedagg_reading import BEE, OTHER, START, answer, fill, movie, post, ref
@@ -217,51 +218,13 @@ PATHS = (
 )
 
 
-NAMED = {
-    *(
-        "link",
-        "button",
-        "textbox",
-        "searchbox",
-        "combobox",
-        "checkbox",
-        "image",
-        "navigation",
-        "heading",
-        "dialog",
-    ),
-}
-
-
 async def test_a_screen_reader_finds_its_way(chromium: Any, filled: Any) -> None:
-    """The accessibility tree of every page: one main, one first heading, no jump in their levels, names for all."""
     _, url = filled
     async with open_page(chromium) as page:
         session = await page.context.new_cdp_session(page)
         for path in PATHS:
             await page.goto(url + path)
-            nodes = (await session.send("Accessibility.getFullAXTree"))["nodes"]
-            seen = [
-                (node["role"]["value"], node.get("name", {}).get("value", ""), properties(node))
-                for node in nodes
-                if not node["ignored"]
-            ]
-            roles = [role for role, _, _ in seen]
-            for landmark in ("main", "banner", "contentinfo"):
-                assert roles.count(landmark) == 1, (path, landmark)
-            levels = [found["level"] for role, _, found in seen if role == "heading"]
-            assert levels.count(1) == 1, (path, levels)
-            jumps = [(a, b) for a, b in zip(levels, levels[1:], strict=False) if b > a + 1]
-            assert not jumps, (path, levels)
-            nameless = [(role, found) for role, name, found in seen if role in NAMED and not name.strip()]
-            assert not nameless, (path, nameless)
-            articles = [node for node in nodes if not node["ignored"] and node["role"]["value"] == "article"]
-            headings = [level for level in levels if level > 1]
-            assert len(headings) >= len(articles), path  # each card begins with a heading
-
-
-def properties(node: dict[str, Any]) -> dict[str, Any]:
-    return {one["name"]: one["value"].get("value") for one in node.get("properties", [])}
+            assert await accessibility_faults(session) == [], path
 
 
 async def test_nothing_is_wider_than_a_small_phone(chromium: Any, filled: Any) -> None:
@@ -271,8 +234,7 @@ async def test_nothing_is_wider_than_a_small_phone(chromium: Any, filled: Any) -
         await page.set_viewport_size({"width": 320, "height": 640})
         for path in PATHS:
             await page.goto(url + path)
-            await page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
-            assert await page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0, path
+            assert await too_wide(page) == [], path
             edges = "[...document.querySelectorAll('.tag')].map(one => one.getBoundingClientRect().right)"
             assert await page.evaluate(f"Math.max(0, ...{edges})") < 320 - 16, path  # nor cut by its card
 

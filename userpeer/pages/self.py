@@ -86,5 +86,12 @@ def qr_code(text: str) -> str:
     code = segno.make(
         text.upper(), error="m", micro=False
     )  # upper-case hex fits the denser alphanumeric mode
-    svg: str = code.svg_inline(border=2, omitsize=True, svgclass="qr-code", lineclass=None, dark="#2a1d02")
+    svg: str = code.svg_inline(
+        border=2,
+        omitsize=True,
+        svgclass="qr-code",
+        lineclass=None,
+        dark="#2a1d02",
+        title="Your key as a QR code",
+    )
     return svg
