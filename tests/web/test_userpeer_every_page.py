@@ -123,9 +123,7 @@ async def filled(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tupl
                 await send(made, data={"title": WORD, "note": WORD})
                 await send(made, data={"title": "Jaws"})
                 wrong = csv_text(DIARY, [["x"] * len(DIARY)])
-                archive = {
-                    "file": ("letterboxd.zip", small_export(**{"diary.csv": wrong}), "application/zip")
-                }
+                archive = {"file": ("letterboxd.zip", small_export(diary=wrong), "application/zip")}
                 await send("import", files=archive)
                 paths = addresses(ready["key"], theirs.core.key.hex(), post["key"], made.rpartition("/")[2])
 
