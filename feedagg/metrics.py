@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -66,6 +67,8 @@ class Metrics:
             began = time.perf_counter()
             try:
                 await job()
+            except asyncio.CancelledError:
+                pass  # the scheduler ends, and would report this as a fault of the job
             finally:
                 self.tick_seconds.labels(name).observe(time.perf_counter() - began)
                 self.last_tick.labels(name).set_to_current_time()

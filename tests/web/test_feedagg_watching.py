@@ -151,3 +151,19 @@ async def test_limits_are_published(tmp_path: Path) -> None:
         assert (limits["operationsPerSecond"], limits["operationsPerHour"]) == (50, 2_500)
         assert limits["operationsPerDay"] == 20_000
         assert "operations of a new bee read in a day" in (await web.get("/about")).text
+
+
+async def test_an_end_in_the_middle_of_a_tick_is_no_fault(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with aggregator(tmp_path) as running:
+        begun = asyncio.Event()
+
+        async def never() -> None:
+            begun.set()
+            await asyncio.Event().wait()
+
+        job = running.metrics.timed("never", never)
+        running._jobs.add_job(job, "interval", seconds=0.01, name="never")
+        await begun.wait()
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
