@@ -35,9 +35,10 @@
   }
 
   const STEPS = [[60, 'second', 1], [3600, 'minute', 60], [86400, 'hour', 3600], [604800, 'day', 86400]]
-  const full = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' })
-  const dayOnly = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium' })
-  const relative = new Intl.RelativeTimeFormat(undefined, { numeric: 'auto' })
+  // The pages are in English whatever the browser speaks, and write days as the server does: 22 Nov 2026.
+  const full = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeStyle: 'short' })
+  const dayOnly = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium' })
+  const relative = new Intl.RelativeTimeFormat('en-GB', { numeric: 'auto' })
   const ago = (date) => {
     const seconds = (date - Date.now()) / 1000
     const step = STEPS.find(([limit]) => Math.abs(seconds) < limit)
