@@ -165,6 +165,6 @@ def is_local(bootstrap: tuple[str, ...]) -> bool:
     for entry in bootstrap:
         host, colon, port = entry.rpartition(":")
         if not (colon and host and port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
-            raise BadArgument(f"{entry!r} is not the HOST:PORT of a bootstrap node")
+            raise BadArgument(f"{entry!r} is not the HOST:PORT of a bootstrap node, as in 127.0.0.1:49737.")
         hosts.append(host)
     return all(host == "localhost" or (is_ipv4(host) and is_loopback(host)) for host in hosts)

@@ -73,7 +73,12 @@ def test_a_daemon_that_cannot_start_says_why(tmp_path: Path) -> None:
         sentence = refused(tmp_path / "two", "daemon", "start", "--no-dht", "--listen", taken)
         assert taken in sentence
         assert "--listen" in sentence
-    assert refused(tmp_path / "two", "daemon", "status", code=2).endswith("hyp daemon start\n")
+    assert refused(tmp_path / "two", "daemon", "status", code=2).endswith("/two daemon start\n")
+
+
+@pytest.mark.parametrize("wrong", [("--bootstrap", "nonsense"), ("--bootstrap", ","), ("--listen", "foo")])
+def test_a_daemon_is_not_started_with_wrong_addresses(tmp_path: Path, wrong: tuple[str, str]) -> None:
+    assert wrong[1].strip(",") in refused(tmp_path, "daemon", "start", *wrong, code=2)
 
 
 def test_a_created_bee_is_named_listed_and_usable_at_once(place: Path) -> None:

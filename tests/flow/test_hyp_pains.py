@@ -46,7 +46,7 @@ def test_02_running_means_that_it_answers_and_dead_means_that_it_does_not(tmp_pa
         kill(status["pid"])
         assert (tmp_path / "control.sock").exists()  # what a crash leaves behind fools nobody
         assert "not active" in refused(tmp_path, "daemon", "status", code=2)
-        assert "hyp daemon start" in refused(tmp_path, "ls", code=2)
+        assert f"hyp --dir {tmp_path} daemon start" in refused(tmp_path, "ls", code=2)
         with daemon(tmp_path) as again:
             assert alive(again["pid"])
         assert (tmp_path / "daemon.log").read_text().count("serving") == 2

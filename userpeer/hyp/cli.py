@@ -14,12 +14,24 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from core.errors import MeadowError
+from core.errors import BadArgument, MeadowError
 from userpeer.settings import Settings, default_directory, parse_address
 from userpeer.unlocking import asking, unlock_options
 
 from .cli_bee import bee
-from .terminal import FAILED, USAGE, Context, Group, ask, fail, print_item, print_json, remark, say_error
+from .terminal import (
+    FAILED,
+    USAGE,
+    Context,
+    Group,
+    ask,
+    count,
+    fail,
+    print_item,
+    print_json,
+    remark,
+    say_error,
+)
 
 
 def _directory() -> Path:
@@ -123,6 +135,8 @@ def start(
         ask_for = asking(passphrase_file, passphrase_fd)
         started = spawn.start(settings, public_dht=nodes is None and not no_dht, passphrase=ask_for)
         about = spawn.status(settings) if obj.as_json else {}
+    except BadArgument as error:
+        raise click.UsageError(str(error)) from None
     except (MeadowError, OSError) as error:
         fail(obj, error)
     if not started:
@@ -203,7 +217,7 @@ def ls(obj: Context) -> None:
     for item in ask(obj, "hyp.list"):
         what = "yours" if item["own"] else "seeded for others"
         shared = "" if item["seeding"] else ", not shared"
-        words = f"{item['name'] or '-':<16} {item['url']}  {item['length']:,} blocks, {what}{shared}"
+        words = f"{item['name'] or '-':<16} {item['url']}  {count(item['length'], 'block')}, {what}{shared}"
         print_item(obj, item, words)
 
 

@@ -10,7 +10,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from .address import split_address
-from .terminal import Context, Group, ask, print_item, print_json, remark
+from .terminal import Context, Group, ask, count, print_item, print_json, remark
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -149,7 +149,9 @@ def batch(obj: Context, /, name: str, **options: Any) -> None:
         raise click.UsageError("Nothing came on standard input, so nothing was done.")
     for item in ask(obj, "hyp.batch", bee=name, operations=operations, **_given(options)):
         print_item(
-            obj, item, f"{item['operations']:,} operations done; the bee is at version {item['version']:,}"
+            obj,
+            item,
+            f"{count(item['operations'], 'operation')} done; the bee is at version {item['version']:,}",
         )
 
 

@@ -14,6 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from core.errors import BadArgument
 from userpeer.call import RemoteError, call
 from userpeer.errors import NotRunning, UserError
 from userpeer.settings import Settings
@@ -46,7 +47,7 @@ def start(settings: Settings, *, public_dht: bool, passphrase: Ask) -> bool:
     `public_dht`: begin at the nodes of the public network, instead of those in the settings.
     `passphrase` is asked for when the keys are sealed; the daemon gets it through a pipe.
 
-    Raises `DaemonFailed` with its own sentence.
+    Raises `DaemonFailed` with its own sentence; `BadArgument` if the settings are wrong.
     """
     try:
         status(settings)
@@ -62,6 +63,8 @@ def start(settings: Settings, *, public_dht: bool, passphrase: Ask) -> bool:
         return True
     if event is not None and event["code"] == "StorageLocked" and _answers_soon(settings):
         return False  # two were started at once, and the other one is there
+    if event is not None and event["code"] == "BadArgument":
+        raise BadArgument(event["sentence"])
     if event is not None:
         raise DaemonFailed(event["sentence"])
     raise DaemonFailed(f"The daemon ended before it answered. {last_words or f'See {settings.daemon_log}.'}")

@@ -114,11 +114,16 @@ def print_item(obj: Context, item: Any, words: str) -> None:
         click.echo(words)
 
 
-def size(count: float) -> str:
+def size(length: float) -> str:
     """Bytes in words: 512 B, 1.4 kB, 20 MB."""
     unit = 0
-    while count >= 999.5 and unit < 4:
-        count /= 1000
+    while length >= 999.5 and unit < 4:
+        length /= 1000
         unit += 1
-    digits = 1 if unit and count < 9.95 else 0
-    return f"{count:.{digits}f} {('B', 'kB', 'MB', 'GB', 'TB')[unit]}"
+    digits = 1 if unit and length < 9.95 else 0
+    return f"{length:.{digits}f} {('B', 'kB', 'MB', 'GB', 'TB')[unit]}"
+
+
+def count(number: int, word: str) -> str:
+    """1 block, 2 blocks, 1,000 blocks."""
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
