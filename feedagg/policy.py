@@ -84,6 +84,11 @@ def one_line(text: str) -> str:
 # --- coming in ----------------------------------------------------------------------------------
 
 
+def as_sentence(reason: str) -> str:
+    """A reason with the full stop that most people do not type, so that more can be said after it."""
+    return reason if reason.endswith((".", "!", "?", "…")) else reason + "."
+
+
 def submit(
     connection: Connection,
     bee: bytes,
@@ -97,7 +102,8 @@ def submit(
     """A stranger gives a bee. Returns the source it is now; raises `Refusal` with a sentence."""
     known = sources.get(connection, bee)
     if known is not None and known.state == REFUSED:
-        raise Refusal(f"This bee was refused here. The reason given: {known.state_reason}.", 403)
+        reason = as_sentence(known.state_reason or "none")
+        raise Refusal(f"This bee was refused here. The reason given: {reason}", 403)
     state = FOLLOWING
     if known is None:
         in_force = policy(connection)

@@ -19,6 +19,7 @@ from feedagg.pages import thread
 from feedagg.pages.keys import bee_of
 from feedagg.pages.proof_view import Shown, absent, shown
 from feedagg.pages.thread import Above
+from feedagg.policy import as_sentence
 from feedagg.proofs import MAKERS
 from feedagg.queries import Item
 from feedagg.receipts import MEANINGS
@@ -63,7 +64,7 @@ async def show_key(request: Request, bee: bytes, key: bytes) -> Response:
         hidden_because = f"the whole bee is refused here: {source.state_reason}"
     if hidden_because is not None:
         sentence = (
-            f"This aggregator hides this record. The reason given: {hidden_because}. It is still in the "
+            f"This aggregator hides this record. The reason given: {as_sentence(hidden_because)} It is still in the "
             "author's bee, which nobody but the author can change; any reader of that bee can see it."
         )
         if wants_json(request):

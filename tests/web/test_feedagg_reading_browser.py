@@ -187,6 +187,8 @@ async def test_the_help_lists_the_keys_and_turns_them_off(chromium: Any, filled:
         await page.keyboard.press("?")
         dialog = page.get_by_role("dialog", name="Keyboard")
         await dialog.get_by_text("next, previous card").wait_for()
+        box = await dialog.bounding_box()
+        assert abs(2 * box["x"] + box["width"] - 1280) <= 20  # in the middle of the window
         await dialog.get_by_label("Letters are shortcuts").uncheck()
         await page.keyboard.press("Escape")
         await dialog.wait_for(state="hidden")
@@ -214,7 +216,8 @@ PATHS = (
     *(f"/bee/{BEE.hex()}", f"/bee/{OTHER.hex()}/post/{2:016x}"),
     *(f"/bee/{BEE.hex()}/post/none", f"/bee/{'0' * 64}", "/film/t:none", "/search?q=nothing-has-this"),
     *("/bees", "/about", "/decisions", "/network", "/submit", "/proof", "/prove", "/nothing"),
-    *(f"{page}?bee={BEE.hex()}&key=post%2F{3:016x}" for page in ("/report", "/proof", "/prove")),
+    *(f"{page}?bee={BEE.hex()}&key=post%2F{3:016x}" for page in ("/proof", "/prove")),
+    f"/report?bee={BEE.hex()}&keyhex={f'post/{3:016x}'.encode().hex()}",
 )
 
 

@@ -196,6 +196,7 @@ async def test_absence_hiding_history_and_witness(chromium: Any, followed: Any) 
         await page.goto(f"{site_of}/{hidden}")
         await page.locator("#proof-hidden .notice-ok").wait_for()
         assert "It is an advert." in await page.locator("#proof-hidden blockquote").inner_text()
+        assert "The reason given: It is an advert. It is still" in await page.locator("main").inner_text()
         await page.goto(url + proof_href("/proof", key, edited.encode()) + "&about=history")
         await page.locator("#proof-history .notice-ok", has_text="2 versions").wait_for()
         assert await page.locator("#proof-history blockquote").all_inner_texts() == [
