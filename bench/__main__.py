@@ -27,6 +27,11 @@ from bench import dht, feed, hyp, many_bees, network_udx, pages, peer_pages, swa
 HERE = Path(__file__).resolve().parent
 OURS, NODE = "ours", "node"
 RUN_SECONDS = 300
+ASKED = (
+    "Of an aggregator: feed measures ingest, rebuild, append to open page and a key submitted to its newest records; "
+    "pages the p95 of every page and search and the storage at a million records, on SQLite and on PostgreSQL; many "
+    "the catch-up and the memory of 1,000 live bees."
+)
 
 Answer = dict[str, Any]
 
@@ -201,7 +206,7 @@ def show(line: Line) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__, epilog=ASKED)
     names = ["puts", "batches", "reads", "appends", "replicate", "coldpage"]
     parser.add_argument(
         "questions",

@@ -1,6 +1,7 @@
-"""How fast the aggregator takes in verified records, and how long a post takes from the author's hand to an open page.
+"""How fast the aggregator takes in verified records, and how long a post takes from the author's hand to an open page;
+how long a reader who submits a key waits for the newest records of that bee.
 
-There is no reference for these two: the figures are absolute, with the aims of the project beside them. Both run the
+There is no reference for these: the figures are absolute, with the aims of the project beside them. All run the
 real programs in processes of their own.
 """
 
@@ -22,8 +23,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx2
+
 from bench import records
 from core.peer import Peer
+from feedagg.decide import FIRST_LOOK
 from userpeer.client import call_running
 
 PEERS = 20
@@ -139,6 +143,32 @@ async def latency(directory: Path, count: int) -> dict[str, float]:
     }
 
 
+def contact(directory: Path, count: int) -> dict[str, float]:
+    """Milliseconds from a key submitted, for a bee of `count` records, until its page shows the newest `FIRST_LOOK`."""
+    home, options = str(directory), ("--web", FREE, "--listen", FREE, "--no-dht", "--json")
+    times = []
+    with (
+        program("bench.feed", "authors", str(count), lines=PEERS) as (_, sources),
+        program("feedagg", "--dir", home, "serve", *options) as (_, [site]),
+        httpx2.Client(base_url=site["web"], timeout=60) as web,
+    ):
+        for number, source in enumerate(sources):
+            newest = f"/{records.key((number + 1) * count - 1)}"
+            start = time.perf_counter()
+            web.post("/submit", json={"key": source["key"], "peer": source["address"]}).raise_for_status()
+            while True:
+                answer = web.get(f"/feeds/json/bee/{source['key']}")
+                shown = answer.json()["items"] if answer.status_code == 200 else []
+                if len(shown) >= FIRST_LOOK and shown[0]["url"].endswith(newest):
+                    break
+                if time.perf_counter() - start > 60:
+                    raise SystemExit("the newest records did not reach the page within a minute")
+                time.sleep(0.01)
+            times.append((time.perf_counter() - start) * 1000)
+    times.sort()
+    return {"p50": statistics.median(times), "p95": times[int(len(times) * 0.95)], "max": times[-1]}
+
+
 async def say(control: Path, text: str) -> None:
     async for _ in call_running(control, "post", {"text": text}):
         pass
@@ -162,7 +192,7 @@ def peak_megabytes(pid: int) -> float:
 
 
 def run(directory: Path, rounds: int, scale: float) -> list[dict[str, Any]]:
-    """Both questions, printed; returns the figures."""
+    """Every question, printed; returns the figures."""
     rates = [ingest(directory / f"ingest-{number}", int(2_000 * scale) or 100) for number in range(rounds)]
     rate, mb = statistics.median(r["rate"] for r in rates), statistics.median(r["mb"] for r in rates)
     count = rates[0]["count"]
@@ -176,10 +206,17 @@ def run(directory: Path, rounds: int, scale: float) -> list[dict[str, Any]]:
     print(
         f"  ours            p50 {found['p50']:.0f}   p95 {found['p95']:.0f}   max {found['max']:.0f}   (aim p95 300)"
     )
+    length = int(5_000 * scale)
+    met = contact(directory / "contact", length)
+    print(f"\nkey submitted to the newest records on the page, {PEERS} bees of {length:,} records  [ms]")
+    print(
+        f"  ours            p50 {met['p50']:.0f}   p95 {met['p95']:.0f}   max {met['max']:.0f}   (aim 1,000)"
+    )
     return [
         {"title": "ingest", "rate": rate, "mb": mb},
         {"title": "rebuild", "rate": rebuilt},
         {"title": "append to open page", **found},
+        {"title": "key submitted to newest records", **met},
     ]
 
 
