@@ -187,3 +187,14 @@ def test_a_film_always_has_a_name(film: Subject) -> None:
     refs = film_refs(film)
     assert len(set(refs)) == len(refs)
     assert all("/" not in ref for ref in refs)
+
+
+@given(
+    st.text(st.characters(max_codepoint=0x7F), min_size=1, max_size=200).filter(
+        lambda text: any(map(str.isalnum, text))
+    )
+)
+def test_an_ascii_title_has_the_slug_of_its_wide_form(title: str) -> None:
+    """The way for ASCII and the way for all meet: NFKD folds the wide form of a letter or sign to the narrow one."""
+    wide = "".join(chr(ord(char) + 0xFEE0) if "!" <= char <= "~" else char for char in title)
+    assert slug(title) == slug(wide)
