@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
-from core.records import Image, Post, Ref, Rejected, Subject, Watch, parse_record
+from core.records import Blob, Image, Post, Ref, Rejected, Subject, Watch, parse_record
 
 from .errors import InvalidField
 
@@ -156,16 +156,21 @@ class MovieDraft:
 
 @dataclass(frozen=True, slots=True)
 class ProfileDraft:
-    """The fields of the profile."""
+    """The fields of the profile. `avatar`: a blob of the media core, False to take it out, None to leave it."""
 
     name: str | None = None
     bio: str | None = None
     website: str | None = None
+    avatar: Blob | bool | None = None
 
     def apply(self, value: dict[str, Any]) -> None:
         _set(value, "name", _strip(self.name), keep_empty=True)
         _set(value, "bio", None if self.bio is None else _tidy(self.bio))
         _set(value, "website", _strip(self.website))
+        if self.avatar is False:
+            value.pop("avatar", None)
+        elif isinstance(self.avatar, Blob):
+            value["avatar"] = self.avatar.to_json()
 
 
 Draft = PostDraft | MovieDraft | ProfileDraft
@@ -184,7 +189,7 @@ def film_from(values: Any) -> Subject:
 
 def draft_from(cls: type[Draft], values: Any) -> Any:
     """A draft of the fields in a mapping (a form, the arguments of a command); others are ignored."""
-    typed = [field.name for field in fields(cls) if field.name not in ("reply", "images")]
+    typed = [field.name for field in fields(cls) if field.name not in ("reply", "images", "avatar")]
     given = {name: values[name] for name in typed if name in values}
     for name, value in given.items():
         if value is not None and not isinstance(value, (str, bool)):

@@ -1,7 +1,7 @@
-"""One image made fit to publish, in a process of its own: `python -m userpeer.imaging < photo > answer`.
+"""One image made fit to publish, in a process of its own: `python -m userpeer.imaging SIDE < photo > answer`.
 
 A photo of a phone says where it was taken and with what; a file made by a stranger may be built to fill the memory of
-whoever decodes it. So the pixels are decoded behind limits, turned the right way up, made at most `LONG_SIDE` long and
+whoever decodes it. So the pixels are decoded behind limits, turned the right way up, made at most SIDE long and
 written anew, and nothing else of the file survives. The answer is one line of JSON ({"w", "h", "mime"} or
 {"problem": sentence}), then the bytes.
 """
@@ -21,8 +21,11 @@ MAX_SECONDS: Final = 20
 FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF")
 
 
-def prepare(data: bytes) -> tuple[bytes, dict[str, object]]:
-    """The image to publish, and its {"w", "h" (pixels), "mime"}. Raises `ValueError` with a sentence."""
+def prepare(data: bytes, side: int = LONG_SIDE) -> tuple[bytes, dict[str, object]]:
+    """The image to publish, at most `side` pixels long, and its {"w", "h" (pixels), "mime"}.
+
+    Raises `ValueError` with a sentence.
+    """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     Image.MAX_IMAGE_PIXELS = None  # judged below, before anything is decoded
@@ -34,7 +37,7 @@ def prepare(data: bytes) -> tuple[bytes, dict[str, object]]:
                     f"This image has {width:,} x {height:,} pixels; the limit is {MAX_PIXELS // 1_000_000} million. "
                     "Make it smaller and try again."
                 )
-            opened.draft("RGB", (LONG_SIDE, LONG_SIDE))
+            opened.draft("RGB", (side, side))
             upright = ImageOps.exif_transpose(opened)
             is_clear = upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info
             pixels = upright.convert("RGBA" if is_clear else "RGB")
@@ -44,7 +47,7 @@ def prepare(data: bytes) -> tuple[bytes, dict[str, object]]:
         ) from None
     except (OSError, SyntaxError, MemoryError, Image.DecompressionBombError) as error:
         raise ValueError(f"This image cannot be read: {error}.") from error
-    pixels.thumbnail((LONG_SIDE, LONG_SIDE), Image.Resampling.LANCZOS)
+    pixels.thumbnail((side, side), Image.Resampling.LANCZOS)
     bare = Image.new(pixels.mode, pixels.size)
     bare.paste(pixels)
     out = io.BytesIO()
@@ -60,7 +63,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
     resource.setrlimit(resource.RLIMIT_CPU, (MAX_SECONDS, MAX_SECONDS))
     try:
-        data, facts = prepare(sys.stdin.buffer.read())
+        data, facts = prepare(sys.stdin.buffer.read(), int(sys.argv[1]))
     except ValueError as error:
         data, facts = b"", {"problem": str(error)}
     sys.stdout.buffer.write(json.dumps(facts).encode() + b"\n" + data)

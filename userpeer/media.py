@@ -19,6 +19,7 @@ from core.peer import Peer
 from core.records import Blob, Image, Meta, parse_record
 
 from .errors import InvalidField, NotFound
+from .imaging import LONG_SIDE
 from .publishing import Publisher
 
 BLOCK_BYTES: Final = 64 * 1024
@@ -54,9 +55,9 @@ class Media:
         self._theirs: dict[bytes, Any] = {}
         self._turn = asyncio.Lock()
 
-    async def add(self, data: bytes, alt: str) -> Image:
-        """Make an uploaded file fit to publish and append it; returns what a post names it by. Nothing is published
-        before a post does. Raises `InvalidField` ("images") with a sentence.
+    async def add(self, data: bytes, alt: str, *, side: int = LONG_SIDE) -> Image:
+        """Make an uploaded file fit to publish, at most `side` pixels long, and append it; returns what a record names
+        it by. Nothing is published before a record does. Raises `InvalidField` ("images") with a sentence.
         """
         if len(data) > MAX_UPLOAD_BYTES:
             limit = MAX_UPLOAD_BYTES // 1024**2
@@ -64,7 +65,7 @@ class Media:
                 "images", f"An image may have {limit} MB before it is made smaller; this one is larger."
             )
         self._publisher.may_write()
-        prepared, facts = await _prepare(data)
+        prepared, facts = await _prepare(data, side)
         async with self._turn:
             core = await self._own()
             blocks = [prepared[at : at + BLOCK_BYTES] for at in range(0, len(prepared), BLOCK_BYTES)]
@@ -126,11 +127,12 @@ class Media:
         return core
 
 
-async def _prepare(data: bytes) -> tuple[bytes, dict[str, Any]]:
+async def _prepare(data: bytes, side: int) -> tuple[bytes, dict[str, Any]]:
     worker = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "userpeer.imaging",
+        str(side),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,

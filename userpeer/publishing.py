@@ -229,6 +229,12 @@ class Publisher:
                 return Written(entry.key, current.seq, current.value)
             return await self._write(entry.key, entry.value)
 
+    def check_profile(self, draft: ProfileDraft) -> None:
+        """Raises `InvalidField` when the draft could not be written."""
+        value: dict[str, Any] = {"createdAt": format_date(self._now())}
+        draft.apply(value)
+        _check("profile/self", value)
+
     async def set_profile(self, draft: ProfileDraft) -> Written:
         """Write `profile/self`, keeping what the draft does not name. Raises `InvalidField`."""
         key = "profile/self"

@@ -22,7 +22,7 @@ from typing import Any, Final
 from core.errors import MeadowError
 from core.hyperbee import Hyperbee
 from core.peer import Peer
-from core.records import Meta, parse_record
+from core.records import Meta, Profile, parse_record
 
 from .backup import Backup
 from .errors import UserError
@@ -211,6 +211,10 @@ class Restoring:
             record = parse_record(entry.key, entry.value)
             for image in getattr(record, "media", ()):
                 needed = max(needed, image.blob.block_offset + image.blob.block_length)
+        about = await self._bee.get("profile/self")
+        profile = None if about is None else parse_record("profile/self", about.value)
+        if isinstance(profile, Profile) and profile.avatar is not None:
+            needed = max(needed, profile.avatar.block_offset + profile.avatar.block_length)
         return needed
 
     async def _end(self) -> None:

@@ -30,7 +30,7 @@ from .settings import Address
 COOKIE = "meadow_token"
 MAX_BODY_BYTES = 512 * 1024
 MAX_UPLOAD_BYTES = 84 * 1024 * 1024
-_UPLOADS = frozenset({"/posts", "/edit", "/answer", "/import"})
+_UPLOADS = frozenset({"/posts", "/edit", "/answer", "/import", "/profile"})
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from core.peer import NetworkStatus, SharedStatus
+from core.records import Blob
 
 from .coverage import Answer, Finding, Line
 from .draft_store import KeptDraft
@@ -99,9 +100,10 @@ class DeleteView(View):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProfileView(View):
-    """`profile.html`."""
+    """`profile.html`. `avatar`: one's picture, if there is one."""
 
     form: Form
+    avatar: Blob | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,6 +201,7 @@ class PersonView(View):
     before: str | None
     older: str
     years: list[tuple[int, int]]
+    avatar: Blob | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,8 @@ from tests.support.accessibility import accessibility_faults, too_wide
 from tests.support.feedagg import site
 from tests.support.letterboxd import DIARY, csv_text, small_export
 from tests.support.screens import browser, open_page, why_browser_is_missing
-from tests.support.userpeer import eventually, running
+from tests.support.userpeer import running
+from tests.support.waiting import eventually
 from tests.web.test_userpeer_writing import photo
 from userpeer.client import call_running
 from userpeer.routes import ROUTES

@@ -288,3 +288,32 @@ async def test_a_media_core_is_read_sparsely(tmp_path: Path) -> None:
             assert not core.has(0)
         finally:
             await reader.close()
+
+
+async def test_a_picture_in_the_profile(site: Any) -> None:
+    service, client = site
+    files = {"image1": ("me.jpg", photo(), "image/jpeg")}
+    wrong = await client.post("/profile", data={"name": ""}, files=files)
+    assert wrong.status_code == 422
+    assert service.media.length == 0
+    broken = await client.post(
+        "/profile", data={"name": "Ada"}, files={"image1": ("me.jpg", b"no image", "image/jpeg")}
+    )
+    assert broken.status_code == 422
+    assert "This file is not an image" in broken.text
+    assert 'value="Ada"' in broken.text
+    assert (await client.post("/profile", data={"name": "Ada"}, files=files)).status_code == 303
+    await service.follows.follow(service.key).settled()
+    for path, alt in (("/profile", "Your picture"), (f"/b/{service.key}", "Picture of Ada")):
+        page = (await client.get(path)).text
+        (address,) = re.findall(rf'<img class="avatar" src="([^"]+)" alt="{alt}"', page)
+        shown = await client.get(address)
+        with Image.open(io.BytesIO(shown.content)) as opened:
+            assert opened.size == (256, 512)
+            assert len(opened.getexif()) == 0
+    # Saving the words leaves the picture; only asking for it takes it out.
+    await client.post("/profile", data={"name": "Ada L."})
+    assert (await service.reader.profile()).avatar is not None
+    await client.post("/profile", data={"name": "Ada L.", "no_avatar": "1"})
+    assert (await service.reader.profile()).avatar is None
+    assert 'class="avatar"' not in (await client.get("/profile")).text

@@ -4,7 +4,7 @@ records.jsonl   every record: {"key", "seq", "value"}, one a line; this is what 
 posts/          each post as Markdown, its dates and tags in front
 films.csv       the film diary, as Letterboxd imports it (letterboxd.com/import)
 watchlist.csv   the same for the watchlist
-media/          the images of posts, named by their numbers in the media core
+media/          the images of posts and the profile's, named by their numbers in the media core
 README.txt      this list
 """
 
@@ -19,7 +19,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import IO, Any, Final
 
 from core.hyperbee import Entry, Hyperbee
-from core.records import Post, Subject, Watch, WatchlistItem, format_date, parse_record
+from core.records import Blob, Post, Profile, Subject, Watch, WatchlistItem, format_date, parse_record
 from userpeer.errors import NotFound
 from userpeer.media import Media, mime_of
 
@@ -53,6 +53,8 @@ async def export(bee: Hyperbee, media: Media, out: IO[bytes], progress: Callable
                             (image.blob.block_offset, image.blob.byte_length): image.blob
                             for image in record.media
                         }
+                    case Profile(avatar=Blob() as avatar):
+                        blobs[avatar.block_offset, avatar.byte_length] = avatar
                     case Watch():
                         film_writer.writerow(film_row(record))
                     case WatchlistItem():

@@ -109,6 +109,7 @@ async def _person_view(request: Request) -> PersonView:
     found = service.library.of_bee(key, kind=kind or None, before=before)
     query = urlencode({name: value for name, value in (("kind", kind), ("before", found.older)) if value})
     said = _SAID.get(request.query_params.get("did", ""))
+    profile = service.library.get(key, "profile/self")
     return PersonView(
         **await frame(request, Notice(said) if said else None),
         person=_person(service, key, is_followed=key in service.followed()),
@@ -117,6 +118,7 @@ async def _person_view(request: Request) -> PersonView:
         before=before,
         older=f"/b/{key}?{query}" if found.older else "",
         years=Diary(service.library.shelf, key, service.key).years(),
+        avatar=None if profile is None else getattr(profile.record, "avatar", None),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from functools import lru_cache
 
 import segno
@@ -14,7 +15,10 @@ from userpeer.drafts import ProfileDraft, draft_from
 from userpeer.errors import InvalidField
 from userpeer.views import Form, KeyView, Notice, ProfileView
 
-from .render import frame, page, see_other, service_of, typed
+from .render import frame, page, see_other, service_of, typed, typed_with_images
+
+AVATAR_SIDE = 512
+"""Pixels; a picture beside a name needs no more."""
 
 
 async def profile(request: Request) -> Response:
@@ -22,19 +26,30 @@ async def profile(request: Request) -> Response:
     record = await service_of(request).reader.profile()
     values = {"name": record.name, "bio": record.bio or "", "website": record.website or ""} if record else {}
     notice = Notice("Saved. Readers see it as soon as they ask.") if request.query_params.get("did") else None
-    return page(request, "profile.html", ProfileView(**await frame(request, notice), form=Form(values)))
+    view = ProfileView(
+        **await frame(request, notice), form=Form(values), avatar=record.avatar if record else None
+    )
+    return page(request, "profile.html", view)
 
 
 async def save_profile(request: Request) -> Response:
     """POST /profile"""
-    values = await typed(request)
+    service = service_of(request)
+    values, uploads = await typed_with_images(request)
     try:
-        await service_of(request).publisher.set_profile(draft_from(ProfileDraft, values))
+        draft: ProfileDraft = draft_from(ProfileDraft, values)
+        if uploads:
+            service.publisher.check_profile(draft)
+            image = await service.media.add(uploads[0].data, "", side=AVATAR_SIDE)
+            draft = replace(draft, avatar=image.blob)
+        elif values.get("no_avatar"):
+            draft = replace(draft, avatar=False)
+        await service.publisher.set_profile(draft)
     except InvalidField as error:
-        form = Form(values, {error.field: str(error)})
-        return page(
-            request, "profile.html", ProfileView(**await frame(request), form=form), block="form", status=422
-        )
+        record = await service.reader.profile()
+        form = Form(values, {"image1" if error.field == "images" else error.field: str(error)})
+        view = ProfileView(**await frame(request), form=form, avatar=record.avatar if record else None)
+        return page(request, "profile.html", view, block="form", status=422)
     return see_other("/profile?did=saved")
 
 
