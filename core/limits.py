@@ -35,6 +35,10 @@ MAX_BLOCK_BYTES: Final = 15 * MIB
 # Requests of one peer that we hold unanswered; hypercore 11.37.1 asks at most 512 at a time.
 MAX_PENDING_REQUESTS: Final = 4_096
 
+# Answers of one peer for one log that nobody checked yet, because the nodes they need come with an answer it has not
+# given. Requests in flight are counted by the size of the author's blocks, and a liar's answers may be of any size.
+MAX_PARKED_BYTES: Final = 32 * MIB
+
 # Wants: unit and count of hypercore 11.37.1 (`lib/wants.js`).
 WANT_UNIT_BLOCKS: Final = 2**21
 MAX_WANTS: Final = 512

@@ -108,10 +108,13 @@ class Outbox:
         for request in list(requests):
             if request.settled or request.dependents or request.answered:
                 continue
-            peer = request.peer
-            self._replicator.receiver.settle(request, failed=True)
-            peer.channel.send(CANCEL, encode_cancel(request.id))
-            self._replicator.request_done(request, answered=False)
+            self.withdraw(request)
+
+    def withdraw(self, request: PendingRequest) -> None:
+        """Withdraw a request that was not answered, whoever counts on it."""
+        self._replicator.receiver.settle(request, failed=True)
+        request.peer.channel.send(CANCEL, encode_cancel(request.id))
+        self._replicator.request_done(request, answered=False)
 
     def _plan_path(self, request: PendingRequest) -> None:
         """How many levels of its path the block needs, counting as ours what is on its way from the same peer."""

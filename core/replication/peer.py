@@ -76,6 +76,7 @@ class Peer:
         "log",
         "mux",
         "opened",
+        "parked_bytes",
         "paused",
         "promised",
         "refusals",
@@ -126,6 +127,7 @@ class Peer:
 
         self.in_flight = 0
         self.promised: dict[int, PendingRequest] = {}
+        self.parked_bytes = 0
         self.hotswaps = 0
         self.failed_proofs = 0
         self.requests_sent = 0

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..errors import IntegrityError, InvalidOperation, RemoteProtocolError
 from ..hypercore.proof_types import Proof
+from ..limits import MAX_PARKED_BYTES
 from .messages import INVALID_REQUEST, NOT_AVAILABLE, decode_data, decode_no_data
 from .requests import PendingRequest
 
@@ -51,9 +52,7 @@ class Receiver:
         else:
             bringer = request.depends_on
             if bringer is not None and not bringer.settled:
-                if bringer.parked is None:
-                    bringer.parked = []
-                bringer.parked.append((request, proof))
+                self._park(bringer, request, proof, len(frame) - position)
                 return
             useful = self._accept(request, proof)
             self.settle(request, failed=not useful)
@@ -101,6 +100,20 @@ class Receiver:
             self._store(peer, proof, blameless=True)
         replicator.scheduler.update_all()
         _check_patience(peer)
+
+    def _park(self, bringer: PendingRequest, request: PendingRequest, proof: Proof, size: int) -> None:
+        """Keep an answer until `bringer` is settled. A peer that lets too many of them wait is not waited for."""
+        if bringer.parked is None:
+            bringer.parked = []
+        bringer.parked.append((request, proof))
+        peer = request.peer
+        request.answer_bytes = size
+        peer.parked_bytes += size
+        if peer.parked_bytes > MAX_PARKED_BYTES:
+            held_back = bringer.waits_for
+            self._replicator.outbox.withdraw(held_back)
+            peer.refuse(NOT_AVAILABLE, held_back)
+            self._replicator.scheduler.update_all()
 
     def _answered(self, request: PendingRequest) -> None:
         """The number may be used again."""
@@ -176,6 +189,8 @@ class Receiver:
         if parked is None:
             return []
         request.parked = None
+        for waiting, _ in parked:
+            peer.parked_bytes -= waiting.answer_bytes
         return parked
 
 

@@ -7,8 +7,8 @@ before the first answer came, one by one, would ask for the same upper nodes 512
 that is 17 nodes a block instead of one, sent, hashed and stored). So the nodes that a request in flight will bring
 count as ours when the next request to the same peer is planned, which then *depends* on the former. Answers may
 overtake each other: one whose dependency is still out is parked, one whose dependency failed is asked for again,
-in full. A parked answer keeps its place in the peer's window, so a peer that holds one answer back
-cannot make us collect more than a window of others.
+in full. A parked answer keeps its place in the peer's window, and what one peer has parked is bounded by
+`MAX_PARKED_BYTES`; above it we wait no longer for the answer that is held back.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ class PendingRequest:
     """One request in flight. `index` is its block, or -1; `parts` is None when the block is all it asks."""
 
     __slots__ = (
+        "answer_bytes",
         "answered",
         "dependents",
         "depends_on",
@@ -62,7 +63,16 @@ class PendingRequest:
         self.depends_on: PendingRequest | None = None
         self.dependents = 0
         self.parked: list[tuple[PendingRequest, Proof]] | None = None
+        self.answer_bytes = 0  # of its own answer, while that is parked
         self.promises: list[int] | None = None
+
+    @property
+    def waits_for(self) -> PendingRequest:
+        """The request in flight, of the same peer, whose answer comes before all that is parked around this one."""
+        first = self
+        while first.depends_on is not None and not first.depends_on.settled:
+            first = first.depends_on
+        return first
 
     @property
     def upgrade(self) -> UpgradeRequest | None:

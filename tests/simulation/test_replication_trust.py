@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 
 from core.hypercore.proof_types import BlockProof, Proof, ProofRequest, UpgradeRequest
 from core.limits import MAX_EXTENSION_NAME
+from core.replication import receiver
 from core.replication.messages import (
     DATA,
     NO_DATA,
@@ -151,6 +154,33 @@ async def test_a_peer_that_always_refuses_is_left_alone() -> None:
     assert peer.paused
     assert len(requests_of(wire)) <= 34
     assert not wish.done()
+
+
+async def test_a_peer_that_holds_one_answer_back_cannot_fill_the_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Later answers wait unchecked for the nodes of the one held back, and may be larger than any block of the log."""
+    monkeypatch.setattr(receiver, "MAX_PARKED_BYTES", 100_000)
+    clock, writer, reader, wire = pair(64)
+    reader.replicator.want_range(0, 64)
+    (theirs,) = writer.replicator.open_peers
+    (ours,) = reader.replicator.open_peers
+    largest = 0
+    for _ in range(40):
+        wire.queues[READER].clear()
+        table = reader.replicator.table
+        request = next(one for one in table if one.depends_on and not one.depends_on.settled)
+        proof = Proof(0, BlockProof(request.index, bytes(20_000), []))
+        theirs.channel.send(DATA, encode_data(request.id, proof))
+        del proof
+        wire.carry(WRITER)
+        held = [proof.block for proof in gc.get_objects() if isinstance(proof, Proof)]
+        largest = max(largest, sum(len(kept.value) for kept in held if kept is not None))
+    assert 50_000 < largest <= 100_000
+    wire.close()
+    assert ours.parked_bytes == 0
+    run([Wire(writer, reader)], clock)
+    assert reader.log.contiguous_length == 64  # from an honest peer
 
 
 async def test_push() -> None:
