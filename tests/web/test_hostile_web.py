@@ -20,7 +20,8 @@ from feedagg.ingest import now_ms
 from feedagg.settings import Settings
 from tests.support.feedagg import aggregator, author, client
 from tests.support.userpeer import served_app
-from tests.web.test_feedagg_follow import follow, indexed, post, until
+from tests.support.waiting import eventually
+from tests.web.test_feedagg_follow import follow, indexed, post
 
 pytestmark = pytest.mark.anyio
 
@@ -100,7 +101,7 @@ async def test_nothing_inside_is_knocked_at_unless_the_operator_allows_it(
         sent = {"key": key.hex(), "peer": f"{spelling}:{port}"}
         answer = await browser.post("/submit", json=sent)
         if answer.status_code == 202:
-            await until(lambda: _was_tried(running, key))
+            await eventually(lambda: _was_tried(running, key))
         else:
             assert "is not dialled" in answer.json()["error"]
         assert (knocks > 0) == is_allowed
@@ -128,7 +129,7 @@ async def test_a_peer_that_is_no_address_gets_a_sentence_and_spoils_no_bee(
         # One that an older version let in harms its own try alone.
         await running.database.write(sources.add, key, now_ms(), "web", "a\0b:80")
         await follow(running, bee, address)
-        await until(lambda: indexed(running, bee))
+        await eventually(lambda: indexed(running, bee))
 
 
 @pytest.mark.parametrize(
@@ -217,7 +218,7 @@ async def test_records_made_to_hurt_are_harmless_text_and_stop_nothing(tmp_path:
         await bee.put("post/0000000000000009", post("and the honest one"))
         length = bee.core.length
         await follow(running, bee, address)
-        await until(lambda: indexed(running, bee))
+        await eventually(lambda: indexed(running, bee))
         key = bee.core.key.hex()
         seen = []
         for path in ("/", f"/bee/{key}", "/bees", "/feed.json"):
