@@ -266,7 +266,8 @@ async def test_only_forms_with_files_may_be_large(site: Any) -> None:
     assert (await client.post("/posts", content=b"x" * 3_000_000, headers=headers)).status_code == 413
     files = {"image1": ("x", b"\x00" * 3_000_000, "image/jpeg")}
     assert (await client.post("/posts", data={"text": "x"}, files=files)).status_code == 422
-    assert (await client.post("/profile", data={"name": "x"}, files=files)).status_code == 413
+    assert (await client.post("/profile", data={"name": "x"}, files=files)).status_code == 422
+    assert (await client.post("/follow", data={"key": "x"}, files=files)).status_code == 413
 
 
 async def test_a_media_core_is_read_sparsely(tmp_path: Path) -> None:
