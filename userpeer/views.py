@@ -45,11 +45,14 @@ class Form:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """What every page shows: where it is, whose peer this is, and a notice."""
+    """What every page shows: where it is, whose peer this is, and a notice. `me_avatar`: where in the media core their
+    picture is.
+    """
 
     path: str
     me_key: str
     me_name: str | None
+    me_avatar: str | None
     restoring: str | None
     notice: Notice | None = None
 

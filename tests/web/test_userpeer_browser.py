@@ -273,6 +273,58 @@ async def test_an_image_with_its_words(chromium: Any, site: Any, tmp_path: Path)
         assert await shown.evaluate("image => image.decode().then(() => image.naturalWidth)") == 40
 
 
+async def test_a_picture_of_oneself_and_of_others(chromium: Any, site: Any, tmp_path: Path) -> None:
+    from PIL import Image
+
+    mine, theirs_file = tmp_path / "mine.png", tmp_path / "theirs.png"
+    Image.new("RGB", (900, 300), (20, 120, 200)).save(mine)
+    Image.new("RGB", (50, 50), (200, 20, 20)).save(theirs_file)
+    data = theirs_file.read_bytes()
+    ready, do = site
+    width = "image => image.decode().then(() => image.naturalWidth)"
+    friend = await Peer.open(None)
+    try:
+        theirs, pictures = friend.bee(name="main"), friend.core(name="media")
+        await pictures.append([data])
+        blob = {"blockOffset": 0, "blockLength": 1, "byteOffset": 0, "byteLength": len(data)}
+        await theirs.put("meta/self", {"schema": "meadow", "v": 1, "blobs": pictures.key.hex()})
+        await theirs.put("profile/self", {"name": "Bea", "avatar": blob})
+        await theirs.put(f"post/{1:016x}", {"text": "Hello from Bea"})
+        host, _, port = ready["listen"].rpartition(":")
+        await friend.connect(host, int(port))
+        await do("follow", key=theirs.core.key.hex())
+        await do("post", text="Hello from Ada")
+        async with open_page(chromium) as page:
+            page.set_default_timeout(60_000)
+            await page.goto(ready["web"] + "profile")
+            await page.get_by_label("Picture").set_input_files(mine)
+            await page.get_by_role("button", name="Save profile").click()
+            await page.get_by_text("The name is empty; write something first.").wait_for()
+            await page.get_by_label("Name").fill("Ada")
+            await page.get_by_label("Picture").set_input_files(mine)
+            await page.get_by_role("button", name="Save profile").click()
+            await page.get_by_text("Saved. Readers see it").wait_for()
+            for path in ("", "profile", f"b/{ready['key']}"):
+                await page.goto(ready["web"] + path)
+                assert await page.locator(".avatar").first.evaluate(width) == 512, (
+                    path
+                )  # its middle, made small
+            await page.goto(ready["web"] + "timeline")
+            for name, size in (("Bea", 50), ("Ada", 512)):
+                card = page.locator("article", has_text=f"Hello from {name}")
+                assert await card.locator(".avatar").evaluate(width) == size
+            for path in ("following", f"b/{theirs.core.key.hex()}"):
+                await page.goto(ready["web"] + path)
+                assert await page.locator(".avatar").first.evaluate(width) == 50, path
+            await page.goto(ready["web"] + "profile")
+            await page.get_by_label("Show no picture any more").check()
+            await page.get_by_role("button", name="Save profile").click()
+            await page.get_by_text("Saved. Readers see it").wait_for()
+            assert await page.locator(".avatar").count() == 0
+    finally:
+        await friend.close()
+
+
 async def test_a_delete_is_undone_before_it_is_signed(chromium: Any, tmp_path: Path) -> None:
     with running(tmp_path, "--undo-seconds", "300") as (_, ready):
         async with open_page(chromium) as page:

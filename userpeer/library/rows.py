@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.records import (
+    Blob,
     Post,
     Profile,
     Reaction,
@@ -93,6 +94,13 @@ def row_of(key: str | bytes, value: Any, seq: int, now: int) -> Row:
 def place_of(bee: str, key: str) -> str:
     """How rows name a record of anyone's: "<64 hex>/<key>"."""
     return f"{bee}/{key}"
+
+
+def place_of_blob(blob: Blob | None) -> str | None:
+    """How pages name an image: "<block>/<blocks>/<byte>/<bytes>" of its author's media core."""
+    if blob is None:
+        return None
+    return f"{blob.block_offset}/{blob.block_length}/{blob.byte_offset}/{blob.byte_length}"
 
 
 def _place(ref: Ref | None) -> str | None:

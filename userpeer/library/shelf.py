@@ -20,9 +20,9 @@ from typing import Any, TypeVar
 
 from core.records import Profile, parse_record
 
-from .rows import Row
+from .rows import Row, place_of_blob
 
-VERSION = 2
+VERSION = 3
 
 COUNTER_BITS = 15
 """Of a record's number: records of one millisecond that it tells apart before it borrows from the next."""
@@ -35,7 +35,7 @@ _SCHEMA = """
 CREATE TABLE bees (
   id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, fork INTEGER NOT NULL DEFAULT 0,
   low INTEGER NOT NULL DEFAULT 0, high INTEGER NOT NULL DEFAULT 0, length INTEGER NOT NULL DEFAULT 0,
-  name TEXT, bio TEXT, website TEXT, contact REAL);
+  name TEXT, bio TEXT, website TEXT, avatar TEXT, contact REAL);
 CREATE TABLE records (
   id INTEGER PRIMARY KEY, bee INTEGER NOT NULL REFERENCES bees, key TEXT NOT NULL, seq INTEGER NOT NULL,
   kind TEXT NOT NULL, at INTEGER NOT NULL, on_timeline INTEGER NOT NULL, value TEXT NOT NULL,
@@ -83,8 +83,8 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class KnownBee:
-    """What is known here of a bee: `read` of `length` blocks, its name and words, when it was last in contact
-    (seconds since 1970).
+    """What is known here of a bee: `read` of `length` blocks, its name, words and picture (where in its media core, as
+    `place_of_blob` writes it), when it was last in contact (seconds since 1970).
     """
 
     id: int
@@ -94,6 +94,7 @@ class KnownBee:
     name: str | None
     bio: str | None
     website: str | None
+    avatar: str | None
     contact: float | None
 
     @property
@@ -156,7 +157,7 @@ class Shelf:
                 self.db.execute("DELETE FROM bees WHERE id = ?", (known.id,))
 
     def _bees(self, where: str, *arguments: Any) -> list[KnownBee]:
-        columns = "id, key, fork, low, high, length, name, bio, website, contact"
+        columns = "id, key, fork, low, high, length, name, bio, website, avatar, contact"
         rows = self.db.execute(f"SELECT {columns} FROM bees {where}", arguments)  # noqa: S608 - our own words
         return [
             KnownBee(row[0], row[1], Position(row[2], row[3], row[4]), row[5], *row[6:])
@@ -220,12 +221,12 @@ class Shelf:
             "SELECT value FROM records WHERE bee = ? AND key = 'profile/self' AND kind = 'profile'", (bee,)
         ).fetchone()
         profile = parse_record("profile/self", found[0].encode()) if found else None
-        values = (
-            (profile.name, profile.bio, profile.website)
-            if isinstance(profile, Profile)
-            else (None, None, None)
+        values: tuple[str | None, ...] = (None, None, None, None)
+        if isinstance(profile, Profile):
+            values = (profile.name, profile.bio, profile.website, place_of_blob(profile.avatar))
+        self.db.execute(
+            "UPDATE bees SET name = ?, bio = ?, website = ?, avatar = ? WHERE id = ?", (*values, bee)
         )
-        self.db.execute("UPDATE bees SET name = ?, bio = ?, website = ? WHERE id = ?", (*values, bee))
 
 
 def grown(position: Position, start: int, end: int) -> Position:

@@ -10,7 +10,7 @@ from core.records import Record, Ref, Rejected, parse_record, value_hash
 from .rows import place_of
 from .shelf import Shelf
 
-COLUMNS = "r.id, b.key, b.name, r.key, r.seq, r.value, r.at"
+COLUMNS = "r.id, b.key, b.name, b.avatar, r.key, r.seq, r.value, r.at"
 """What `shown_from` takes; `r` is a record, `b` its bee."""
 
 
@@ -30,6 +30,7 @@ class Shown:
     id: int
     bee: str
     name: str | None
+    avatar: str | None
     key: str
     seq: int
     record: Record | Rejected
@@ -57,7 +58,7 @@ def shown_from(shelf: Shelf, rows: list[Any], me: str) -> list[Shown]:
     """Rows of `COLUMNS` as records with what was answered to them, in a few statements for all of them."""
     if not rows:
         return []
-    places = [place_of(row[1], row[3]) for row in rows]
+    places = [place_of(row[1], row[4]) for row in rows]
     replies = _replies(shelf, places)
     reactions = _reactions(shelf, places, me)
     return [
@@ -69,8 +70,8 @@ def shown_from(shelf: Shelf, rows: list[Any], me: str) -> list[Shown]:
 def plain(rows: list[Any]) -> list[Shown]:
     """Rows of `COLUMNS` without what was answered to them."""
     return [
-        Shown(id, bee, name, key, seq, parse_record(key, value.encode()), at, value)
-        for id, bee, name, key, seq, value, at in rows
+        Shown(id, bee, name, avatar, key, seq, parse_record(key, value.encode()), at, value)
+        for id, bee, name, avatar, key, seq, value, at in rows
     ]
 
 

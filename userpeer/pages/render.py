@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 import templates
+from userpeer.library.rows import place_of_blob
 from userpeer.service import PeerService
 from userpeer.views import Notice, View
 
@@ -34,6 +35,7 @@ async def frame(request: Request, notice: Notice | None = None) -> dict[str, Any
         "path": request.url.path,
         "me_key": service.key,
         "me_name": profile.name if profile else None,
+        "me_avatar": place_of_blob(profile.avatar) if profile else None,
         "restoring": service.restoring.sentence,
         "notice": notice,
     }
