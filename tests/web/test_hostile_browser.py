@@ -16,6 +16,7 @@ from core.records import Ref, format_date, value_hash
 from core.records.film import slug
 from feedagg import moderation, policy, queries, reports, sources
 from feedagg.ingest import now_ms
+from feedagg.marks import proof_href
 from tests.conftest import skip_or_fail
 from tests.support.feedagg import author, site
 from tests.support.screens import browser, open_page, why_browser_is_missing
@@ -117,6 +118,7 @@ async def test_nothing_of_a_stranger_runs_on_any_page(chromium: Any, tmp_path: P
             f"/tag/{quote(SHORT, safe='')}", f"/report?bee={key}&keyhex={post.encode().hex()}",
             f"/appeal?bee={key}&keyhex={hide.hex()}",
             *(f"/bee/{key}/{quote(name, safe='')}" for name in records if name not in ("profile/self", hide.decode())),
+            proof_href("/proof", own, post.encode()),
         ]  # fmt: skip
         operator_pages = [
             "/admin", "/admin/queue", "/admin/hidden", "/admin/bees", f"/admin/bee/{key}", "/admin/decisions",
@@ -128,6 +130,8 @@ async def test_nothing_of_a_stranger_runs_on_any_page(chromium: Any, tmp_path: P
             page.on("dialog", lambda dialog: asked.add(f"dialog {dialog.message}"))
 
             async def harmless(path: str) -> None:
+                if path.startswith("/proof"):
+                    await page.locator("#proof-record .notice-ok").wait_for()
                 harms = await page.evaluate(HARMS)
                 shown = harms.pop("shown") or path in silent
                 assert harms == {"ran": None, "planted": 0, "elsewhere": []}, path
