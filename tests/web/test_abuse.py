@@ -16,7 +16,8 @@ from core.records import format_date
 from feedagg import policy, queries, sources
 from feedagg.ingest import now_ms
 from tests.support.feedagg import aggregator, author, client, put
-from tests.web.test_feedagg_follow import follow, indexed, post, texts, until
+from tests.support.waiting import eventually
+from tests.web.test_feedagg_follow import follow, indexed, post, texts
 from tests.web.test_feedagg_reading import BEE, OTHER, STRANGER, fill
 
 pytestmark = pytest.mark.anyio
@@ -37,10 +38,10 @@ async def test_a_burst_of_fifty_thousand_waits_and_the_others_records_come(tmp_p
         )
         key = flood.key.hex()
         assert (await web.post("/submit", json={"key": key, "peer": address})).status_code == 202
-        await until(lambda: flood.key in running.ingest.waiting)
+        await eventually(lambda: flood.key in running.ingest.waiting)
         await honest.put("post/0000000000000001", post("an honest word"))
         await follow(running, honest, address)
-        await until(lambda: indexed(running, honest))
+        await eventually(lambda: indexed(running, honest))
         assert any("an honest word" in text for text in await texts(running))
         source = await running.database.read(sources.get, flood.key)
         assert source is not None
@@ -50,7 +51,7 @@ async def test_a_burst_of_fifty_thousand_waits_and_the_others_records_come(tmp_p
         assert (
             running.ingest.records_read <= source.hour_operations + running.settings.operations_per_hour + 1
         )
-        await until(lambda: _says(web, f"/bee/{key}", "is used up"))
+        await eventually(lambda: _says(web, f"/bee/{key}", "is used up"))
         assert "feedagg_ingest_postponed_total 0" not in (await web.get("/metrics")).text
 
 
