@@ -6,7 +6,11 @@ is looked at again (phrases), so the index may be coarse.
 SQLite's index gives its records by number, not by date, so there are three ways to the newest thirty, and none may
 cost what the whole database costs. A rare word's records are fetched and sorted. The numbers of a middling word's
 records are a set, and the feed is walked from its newest record on, looking for members. A common word is met soon, so
-the feed is walked asking of each record whether it holds the word. PostgreSQL's planner chooses from its statistics.
+the feed is walked asking of each record whether it holds the word.
+
+PostgreSQL's index gives a bitmap, so there are two ways: the newest few hundred records are asked, which ends the
+search for a common word, and else everything found is sorted. Its planner does not choose: it has no idea of how
+common a word is (it says one in two hundred of each), and what it takes for few may be half of the database.
 """
 
 from __future__ import annotations
@@ -54,6 +58,9 @@ WALKED: Final = 30_000
 
 ASKED: Final = 3_000
 """Records that one page asks about a common word."""
+
+ASKED_FIRST: Final = 400
+"""The same on PostgreSQL, where to ask is to take the words out of the record again (60 µs), before all are sorted."""
 
 LOOKED_AT: Final = 100
 """Records that one page looks through for a phrase."""
@@ -133,16 +140,12 @@ class _Search:
         if query.until is not None:
             self._where.append(records.c.sort_at < query.until)
         self._is_sqlite = connection.dialect.name == "sqlite"
-        self._match = _matches(connection, terms, query.without)
+        self._terms, self._without = terms, query.without
         self._expression = fts_expression(terms, query.without)
         self._few: list[int] | None = None
         self._members: set[int] | None = None
-        has_beginning = any(term.is_prefix for group in [*terms, query.without] for term in group)
         if self._is_sqlite:
-            self._choose(has_beginning)
-        elif has_beginning:
-            # The planner cannot guess how many words begin so, and would walk the feed looking for them.
-            connection.execute(text("SET LOCAL enable_indexscan = off"))
+            self._choose(any(term.is_prefix for group in [*terms, query.without] for term in group))
 
     def _choose(self, has_beginning: bool) -> None:
         """Which of the three ways: by the number of records, or as the last to arrive let it be guessed."""
@@ -189,13 +192,31 @@ class _Search:
             query = query.where(self._order.beyond(start, newer=is_newer))
         query = query.order_by(*self._order.sorting(oldest_first=is_newer))
         if not self._is_sqlite:
-            return list(self._connection.execute(query.where(self._match).limit(limit)).scalars()), None
+            return self._newest(query, limit, is_newer=is_newer), None
         if self._few is not None:
             among = text("SELECT value FROM json_each(:ids)").bindparams(ids=json.dumps(self._few))
             few = query.where(records.c.id.in_(among)).limit(limit)
             return list(self._connection.execute(few).scalars()), None
         query = query.add_columns(records.c.sort_at)
         return self._look(query, limit) if self._members is not None else self._ask(query, limit)
+
+    def _newest(self, query: Any, limit: int, *, is_newer: bool) -> list[int]:
+        """PostgreSQL's two ways."""
+        sorting = self._order.sorting(oldest_first=is_newer)
+        place = func.row_number().over(order_by=sorting).label("place")
+        columns = (place, records.c.bee, records.c.kind, records.c.value)
+        stretch = query.add_columns(*columns).limit(ASKED_FIRST).subquery("stretch")
+        asked = select(stretch.c.id).where(_holds(stretch.c, self._terms, self._without))
+        ids = list(self._connection.execute(asked.order_by(stretch.c.place).limit(limit)).scalars())
+        if len(ids) == limit:
+            return ids
+        # A bitmap with a bit for each record: in a smaller one a bit stands for a page, whose records are all asked.
+        self._connection.execute(text("SET LOCAL enable_indexscan = off"))
+        self._connection.execute(text("SET LOCAL work_mem = '64MB'"))
+        everything = query.where(_holds(records.c, self._terms, self._without)).limit(limit)
+        ids = list(self._connection.execute(everything).scalars())
+        self._connection.execute(text("SET LOCAL enable_indexscan = on"))
+        return ids
 
     def _look(self, query: Any, limit: int) -> tuple[list[int], Place | None]:
         """The first members on a walk through the feed, and where the walk ended if that was not enough."""
@@ -227,7 +248,12 @@ def _matches(
     if connection.dialect.name == "sqlite":
         among = text("SELECT rowid FROM words WHERE words MATCH :match")
         return records.c.id.in_(among.bindparams(match=fts_expression(terms, without)))
-    document = func.feed_words(records.c.bee, records.c.kind, records.c.value)
+    return _holds(records.c, terms, without)
+
+
+def _holds(columns: Any, terms: Sequence[Sequence[Term]], without: Sequence[Term]) -> ColumnElement[bool]:
+    """The same for PostgreSQL, of the `bee`, `kind` and `value` in `columns`."""
+    document = func.feed_words(columns.bee, columns.kind, columns.value)
     return document.op("@@", is_comparison=True)(cast(literal(ts_expression(terms, without), Text), TSQUERY))
 
 

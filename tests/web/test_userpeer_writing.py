@@ -218,7 +218,7 @@ async def test_what_waits_is_signed_when_its_time_comes(tmp_path: Path) -> None:
             return (await service.bee.get(written.key)).value["text"] == "after"
 
         await eventually(signed)
-        assert service.waiting.all() == []
+        await eventually(lambda: service.waiting.all() == [])
 
 
 async def test_what_waits_is_signed_after_a_crash_and_once(tmp_path: Path) -> None:
