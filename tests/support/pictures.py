@@ -23,7 +23,26 @@ from tests.support.waiting import wait_for
 
 OWN_RECORDS = (
     ("post", "First flowers on the balcony. The bees found them before I did.", "--tags", "garden"),
-    ("movie", "Stalker", "--year", "1979", "--rating", "9", "--review", "Slow and wet and wonderful."),
+    *(
+        ("movie", title, "--year", str(year), "--rating", str(rating), "--watched-on", day, *more)
+        for title, year, rating, day, *more in (
+            ("Paddington", 2014, 8, "2026-03-14", "--liked"),
+            ("Playtime", 1967, 10, "2026-11-02", "--rewatch", "--liked"),
+            ("Nostalghia", 1983, 7, "2026-11-11"),
+        )
+    ),
+    (
+        "movie",
+        "Stalker",
+        "--year",
+        "1979",
+        "--rating",
+        "9",
+        "--watched-on",
+        "2026-11-21",
+        "--review",
+        "Slow and wet and wonderful.",
+    ),
     ("post", "Two people at the next table are arguing about whether Ran is a comedy."),
 )
 ITEMS_ON_A_PAGE = 30

@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from PIL import Image
+
 if TYPE_CHECKING:
     from playwright.async_api import Browser, Page
 
@@ -90,5 +92,13 @@ async def capture(chromium: Browser, name: str, url: str, *, directory: Path = S
             await page.wait_for_timeout(300)  # times and a first live block may still settle
             path = directory / f"{name}-{view}.png"
             await page.screenshot(path=path, full_page=True)
+            _shrink(path)
             made.append(path)
     return made
+
+
+def _shrink(path: Path) -> None:
+    """256 colours: a third of the bytes, for a repository that keeps them all."""
+    with Image.open(path) as picture:
+        small = picture.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    small.save(path, optimize=True)
