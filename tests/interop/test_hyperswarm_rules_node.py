@@ -68,8 +68,8 @@ async def test_two_that_dial_each_other_at_once_agree_on_the_connection(place: P
             await asked
             agreed = await place.one_connection(peer, name, key)
             if not await stays(peer, agreed):
-                # The other dial was still under way, and came when this connection was in use: by the rule it is then
-                # a peer that lost the first one. Each dialed once, so there is no third.
+                # Seen once, on a busy machine, and not reproduced. What is thought: the other dial was still under way
+                # and came when this connection was in use (decision 12, "Not done"). They must agree all the same.
                 agreed = await place.one_connection(peer, name, key)
                 assert await stays(peer, agreed), "what both agreed on stays"
             stats = await place.node("stats", name=name)
