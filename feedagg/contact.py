@@ -58,6 +58,7 @@ class Contact:
         self._connected: set[bytes] = set()
         self._looks_again = False
         self._closing = False
+        self._claiming = asyncio.Lock()
         self._reads = workers.reads(settings.role)
         # Alone, every bee stays open, so that whoever brings one is heard. Of many, each opens what it claimed.
         self._keeps_all_open = settings.role == workers.ALL
@@ -94,12 +95,14 @@ class Contact:
         """Claim what is due and visit it; at most `tries_at_once` visits run at a time."""
         if not self._reads:
             return
-        await self._let_go()
-        room = self._settings.tries_at_once - len(self._visits)
-        for source in await self._claim(room):
-            if source.bee not in self._visits:
-                task = asyncio.create_task(self._visit(source), name=f"visit {source.key[:8]}")
-                self._visits[source.bee] = task
+        # Two ticks at once would each see the whole room and take it twice.
+        async with self._claiming:
+            await self._let_go()
+            room = self._settings.tries_at_once - len(self._visits)
+            for source in await self._claim(room):
+                if source.bee not in self._visits:
+                    task = asyncio.create_task(self._visit(source), name=f"visit {source.key[:8]}")
+                    self._visits[source.bee] = task
 
     async def _claim(self, room: int) -> list[Source]:
         """What is due: alone, all of it; of many, check-ups of what this process holds and its share of the rest."""

@@ -316,7 +316,7 @@ async def test_many_bees_that_nobody_has_cost_no_socket_and_no_task_each(
             nonlocal most_tasks, most_queries
             most_tasks = max(most_tasks, len(asyncio.all_tasks()))
             most_queries = max(most_queries, network.status().queries)
-            await site.contact.tick()
+            await asyncio.gather(site.contact.tick(), site.contact.tick())
             return (await site.database.read(sources.counts))["unreachable"] == len(bees)
 
         await eventually(all_tried, 90)
@@ -325,4 +325,5 @@ async def test_many_bees_that_nobody_has_cost_no_socket_and_no_task_each(
         assert most_tasks - tasks <= tries * 5 + 10
         assert most_queries <= tries + 1, "the rows say who is searched for, not the swarm"
         assert announced(site) == {*map(discovery_key, bees), *own_bees(site)}
-        assert len(asyncio.all_tasks()) - tasks <= 10
+        # Some are due again by now; between their visits nothing is left of them.
+        await eventually(lambda: len(asyncio.all_tasks()) - tasks <= 10)
