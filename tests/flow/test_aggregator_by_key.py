@@ -28,7 +28,7 @@ from tests.support.hyperswarm import driver_of
 from tests.support.userpeer import program, running
 from tests.support.waiting import eventually
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
 
 
 @pytest.fixture

@@ -173,7 +173,7 @@ async def test_nothing_is_left_when_a_peer_is_closed(net: Testnet) -> None:
     for number in range(50):
         peer.bee(name=str(number))
     await peer.close()
-    assert len(asyncio.all_tasks()) == before
+    await eventually(lambda: len(asyncio.all_tasks()) == before)
 
 
 async def test_a_peer_without_a_network_says_so() -> None:

@@ -20,7 +20,7 @@ from tests.support.waiting import eventually
 from userpeer.errors import UserError
 from userpeer.hyp.phrase import checked_phrase, new_phrase, seed_of
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
 
 SEED = b"s" * 32
 

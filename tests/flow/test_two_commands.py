@@ -21,7 +21,7 @@ import pytest
 from tests.support.repository import ROOT
 from tests.support.waiting import wait_for
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 DEMO_RECORDS = 316  # posts and movies of the two people; profiles are not listed
 
@@ -45,7 +45,7 @@ def started(tool: str, folder: Path) -> Iterator[tuple[subprocess.Popen[str], Pa
             if process.poll() is None:
                 process.send_signal(signal.SIGINT)
             try:
-                process.wait(30)
+                process.wait(60)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
@@ -145,7 +145,7 @@ def test_the_crash_of_one_is_told_and_ends_the_other(tmp_path: Path) -> None:
         addresses(process, output)
         _, first, second = sorted(children(process.pid))
         os.kill(second, signal.SIGKILL)
-        assert process.wait(30) == 1
+        assert process.wait(60) == 1
     text = output.read_text()
     assert "was killed by SIGKILL" in text
     assert "Its last lines" in text

@@ -21,6 +21,7 @@ from core.net.hyperdht import HyperDht
 from core.net.meeting import plain_connection
 from core.net.testnet import Testnet
 from tests.support.hyperdht import Echo, echo_through, serve_echo
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.anyio
 
@@ -207,9 +208,8 @@ async def test_nothing_is_left_behind() -> None:
         for _ in range(3):
             assert await echo_through(client, SERVER.public_key, b"x", local=False) == b"x"
         nodes = list(network.nodes)
-    await asyncio.sleep(0.1)
+    await eventually(lambda: len(asyncio.all_tasks()) == before)
     gc.collect()
-    assert len(asyncio.all_tasks()) == before
     for node in nodes:
         assert node.hubs == {}
         assert len(node.sockets) == 0
