@@ -2,7 +2,7 @@
 
 A block that is signed can be taken back by another block only, and whoever kept it can prove it; so the time to say
 "oh no" is before. What waits is in a file: after a crash it is signed at the next start, because the person was told
-that it would be.
+that it would be. A restored peer that may not write yet keeps it waiting, and signs it as soon as it may.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Failed:
 
 
 class Waiting:
-    """All changes that wait. `start` begins to watch the clock; `close` signs what waits."""
+    """All changes that wait. Nothing is signed before `start`, which watches the clock; `close` signs what waits."""
 
     def __init__(
         self,
@@ -70,8 +70,9 @@ class Waiting:
         self._publisher = publisher
         self._drafts = drafts
         self._changed = changed
-        self._items: dict[int, Pending] = {}
-        self._next_id = 1
+        self._items = {pending.id: pending for pending in _read(path)}
+        self._left = list(self._items.values())
+        self._next_id = 1 + max(self._items, default=0)
         self._news = asyncio.Event()
         self._turn = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
@@ -85,21 +86,19 @@ class Waiting:
         return next((pending for pending in self._items.values() if pending.key == key), None)
 
     async def start(self) -> None:
-        """Sign what a crash left waiting, and watch the clock from now on."""
-        for row in read_json(self._path, []):
-            try:
-                pending = Pending(**{field.name: row[field.name] for field in fields(Pending)})
-            except (TypeError, KeyError):
-                continue
-            self._items[pending.id] = pending
-            await self._sign(pending)
+        """The peer may write: sign what an earlier process left waiting, and watch the clock from now on."""
+        if self._task is not None:
+            return
         self._task = asyncio.create_task(self._watch(), name="waiting changes")
+        for pending in self._left:
+            await self._sign(pending)
 
     async def close(self) -> None:
-        """Sign what waits; nothing is lost by stopping."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        """Sign what waits; nothing is lost by stopping. What could not be begun stays in the file."""
+        if self._task is None:
+            return
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
         for pending in self.all():
             await self._sign(pending)
 
@@ -113,9 +112,10 @@ class Waiting:
         form: str = "",
         values: dict[str, str] | None = None,
     ) -> Pending:
-        """Let a change wait; one that waits for the same record already is signed first."""
+        """Let a change wait; one that waits for the same record already is signed first. Raises `UserError`."""
         before = self.of(key)
         if before is not None:
+            self._publisher.may_write()
             await self._sign(before)
             raise UserError(
                 "A change of this record has just been signed. Look at it again, then repeat yours."
@@ -142,9 +142,10 @@ class Waiting:
         return pending
 
     async def sign_now(self, id: int) -> None:
-        """Wait no longer."""
+        """Wait no longer. Raises `UserError` while the peer may not write; then it goes on waiting."""
         pending = self._items.get(id)
         if pending is not None:
+            self._publisher.may_write()
             await self._sign(pending)
 
     # --- inside ---------------------------------------------------------------------------------------
@@ -187,3 +188,14 @@ class Waiting:
 
     def _save(self) -> None:
         write_json(self._path, [asdict(pending) for pending in self.all()])
+
+
+def _read(path: Path) -> list[Pending]:
+    """What an earlier process left; what cannot be read is no change that anybody asked for."""
+    found = []
+    for row in read_json(path, []):
+        try:
+            found.append(Pending(**{field.name: row[field.name] for field in fields(Pending)}))
+        except (TypeError, KeyError):
+            continue
+    return found

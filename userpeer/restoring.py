@@ -73,14 +73,17 @@ class Restoring:
         peer: Peer,
         bee: Hyperbee,
         found: Callable[[], Awaitable[None]],
+        over: Callable[[], Awaitable[None]],
         changed: Callable[[], None],
         *,
         settle_seconds: float = SETTLE_SECONDS,
     ) -> None:
+        """`found` is awaited when the records are here, before the first write is allowed; `over` right after."""
         self._path = path
         self._peer = peer
         self._bee = bee
         self._found = found
+        self._over = over
         self._changed = changed
         self._settle_seconds = settle_seconds
         self._task: asyncio.Task[None] | None = None
@@ -222,6 +225,7 @@ class Restoring:
         self._path.unlink(missing_ok=True)
         _log.info("restored; the log has %d blocks", self._bee.core.length)
         self._say(None)
+        await self._over()
 
     def _say(self, sentence: str | None) -> None:
         if sentence != self.sentence:

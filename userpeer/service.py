@@ -82,6 +82,7 @@ class PeerService:
             peer,
             bee,
             self._found_again,
+            self.waiting.start,
             self._tell,
             settle_seconds=settings.settle_seconds,
         )
@@ -92,6 +93,12 @@ class PeerService:
         self._listeners: list[Callable[[], None]] = []
         self._shelf: Shelf | None = None
         self._follows: Follows | None = None
+
+    async def start(self) -> None:
+        """Sign what an earlier process left waiting; a restored peer looks for its records first."""
+        self.restoring.start()
+        if self.restoring.is_over:
+            await self.waiting.start()
 
     # --- reading others -------------------------------------------------------------------------------
 
@@ -268,9 +275,7 @@ async def open_service(
             else:
                 await service.bees.name_anew()
             if reads:
-                service.restoring.start()
-                if service.restoring.is_over:
-                    await service.waiting.start()
+                await service.start()
                 service.start_reading()
             yield service
         finally:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from core.peer import Peer
+from tests.support.hyp import hyp
 from tests.support.userpeer import command, json_lines, served_app
 from tests.support.waiting import eventually
 from tests.web.test_userpeer_writing import photo
@@ -197,6 +198,56 @@ async def test_words_alone_and_nothing_ever_published(tmp_path: Path) -> None:
         assert "Restored from a backup." not in (await client.get("/")).text
 
 
+async def test_what_waited_for_the_records_is_signed_as_soon_as_they_are_here(tmp_path: Path) -> None:
+    """Found in part, changed on the page, killed, changed again: all of it is signed once everything is found."""
+    async with opened(tmp_path / "old") as service:
+        written = [await service.publisher.post(PostDraft(text=text)) for text in ("one", "two", "three")]
+        behind = await replica_of(service)
+        for connection in behind.connections:
+            connection.close()
+        await eventually(lambda: not service.peer.connections)
+        await write(service, 0, 3)
+        backup, ahead = await service.backup(), await replica_of(service)
+    await restore(Settings(tmp_path / "new"), backup)
+    one, two, three = written
+
+    async def edit(client: Any, key: str, seq: int, text: str) -> None:
+        answer = await client.post("/edit", data={"key": key, "seen": str(seq), "text": text})
+        assert answer.headers["location"] == "/?did=waiting"
+
+    try:
+        async with served_app(tmp_path / "new", undo_seconds=0.2, settle_seconds=0.3) as (service, _, client):
+            await service.peer.connect(*await behind.listen())
+            await eventually(lambda: "your backup knows of" in (service.restoring.sentence or ""))
+            await edit(client, one.key, one.seq, "one, in the first run")
+            refused = await client.post("/posts", data={"text": "words that are kept"})
+            assert refused.status_code == 409
+            assert service.drafts.get("post").values["text"] == "words that are kept"  # type: ignore[union-attr]
+        async with served_app(tmp_path / "new", undo_seconds=0.2, settle_seconds=0.3) as (service, _, client):
+            await eventually(lambda: len(service.waiting.all()) == 1)
+            await service.peer.connect(*await behind.listen())
+            await eventually(lambda: "your backup knows of" in (service.restoring.sentence or ""))
+            await edit(client, two.key, two.seq, "two, in the second")
+            await client.post("/delete", data={"key": three.key})
+            first = service.waiting.all()[0]
+            early = await client.post("/waiting/sign", data={"id": str(first.id)})
+            assert early.status_code == 409
+            assert "as soon as your records are found" in (await client.get("/")).text
+            assert len(service.waiting.all()) == 3
+            await service.peer.connect(*await ahead.listen())
+            await eventually(lambda: service.restoring.is_over)
+            await eventually(lambda: service.waiting.all() == [])
+            assert service.waiting.failed == []
+            expected = {"one, in the first run", "two, in the second", "number 0", "number 1", "number 2"}
+            assert set(await texts(service)) == expected
+            core = ahead.core(key=bytes.fromhex(service.key))
+            await eventually(lambda: core.length == service.bee.core.length)
+            assert core.fork == 0
+    finally:
+        await behind.close()
+        await ahead.close()
+
+
 async def test_a_named_bee_of_a_restored_peer_is_another_bee(tmp_path: Path) -> None:
     async with opened(tmp_path / "old") as service:
         await done(service, "hyp.create", name="films")
@@ -269,8 +320,12 @@ async def test_the_daemon_looks_for_the_records_too(tmp_path: Path) -> None:
         host, _, port = json.loads(await daemon.stdout.readline())["listen"].rpartition(":")
         with pytest.raises(UserError, match="writes nothing before it has found"):
             await put()
+        said = await asyncio.to_thread(hyp, tmp_path / "new", "daemon", "status")
+        assert "not written to before what it held is found" in said.stdout
         await replica.connect(host, int(port))
         await eventually(is_put)
+        said = await asyncio.to_thread(hyp, tmp_path / "new", "daemon", "status")
+        assert "Restored" not in said.stdout
         core = replica.core(key=bytes.fromhex(backup.bee))
         await eventually(lambda: core.length == head + 1)
         assert core.fork == 0

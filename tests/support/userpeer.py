@@ -25,10 +25,11 @@ WEB = Address("127.0.0.1", 8641)
 
 @asynccontextmanager
 async def served_app(
-    directory: Path, *, undo_seconds: float = 0.0
+    directory: Path, *, undo_seconds: float = 0.0, settle_seconds: float = 10.0
 ) -> AsyncIterator[tuple[PeerService, Starlette, httpx2.AsyncClient]]:
     """The opened peer in `directory`, its application, and a browser-like client that follows no redirects."""
-    async with open_service(Settings(directory, undo_seconds=undo_seconds), reads=True) as service:
+    settings = Settings(directory, undo_seconds=undo_seconds, settle_seconds=settle_seconds)
+    async with open_service(settings, reads=True) as service:
         app = create_app(service, web=WEB)
         transport = httpx2.ASGITransport(app)
         async with httpx2.AsyncClient(transport=transport, base_url=f"http://{WEB}") as client:

@@ -166,6 +166,10 @@ def daemon_status(obj: Context) -> None:
         click.echo(f"Bees           {about['bees']}{'' if about['announces'] else ', announced to nobody'}")
         click.echo(f"Store          {about['store'] or 'in memory only'}")
         click.echo(f"Log            {about['log']}")
+        if about["restoring"]:
+            click.echo(
+                "Restored       `main` is not written to before what it held is found. " + about["restoring"]
+            )
 
 
 @daemon.command()

@@ -90,6 +90,7 @@ async def _status(service: PeerService, arguments: Arguments) -> Items:
         "connections": len(service.peer.connections),
         "bees": len(service.bees.kept()),
         "mainKey": service.key,
+        "restoring": service.restoring.sentence,
     }
 
 

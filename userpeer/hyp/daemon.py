@@ -40,7 +40,7 @@ async def run(settings: Settings, passphrase: Ask | None = None) -> None:
         service.listening = await listen(service.peer, settings)
         await go_online(service.peer, settings)
         await service.bees.start()
-        service.restoring.start()
+        await service.start()
         service.stop = stop.set
         async with serve_control(service):
             settle_garbage_collector()

@@ -20,7 +20,7 @@ from userpeer.service import PeerService
 from userpeer.views import Form, Notice, ThreadView
 
 from .home import added_images
-from .render import block, frame, page, see_other, service_of, typed, typed_with_images
+from .render import block, frame, kept_if_refused, page, see_other, service_of, typed, typed_with_images
 
 _SAID = {"answered": "Answered. It is signed, stored, and on its way.", "reacted": ""}
 
@@ -49,8 +49,9 @@ async def answer(request: Request) -> Response:
     try:
         draft = replace(draft_from(PostDraft, values), reply=(root, parent))
         service.publisher.check("post", draft)
-        draft = replace(draft, images=await added_images(service, uploads))
-        await service.publisher.post(draft)
+        with kept_if_refused(service, f"reply:{subject.place}", values):
+            draft = replace(draft, images=await added_images(service, uploads))
+            await service.publisher.post(draft)
     except InvalidField as error:
         view = await _view(request, Form(values, {error.field: str(error)}), values)
         return page(request, "thread.html", view, status=422)

@@ -15,7 +15,18 @@ from userpeer.live import stream
 from userpeer.service import PeerService
 from userpeer.views import Form, HomeView, Notice
 
-from .render import Upload, block, frame, is_htmx, page, see_other, service_of, typed, typed_with_images
+from .render import (
+    Upload,
+    block,
+    frame,
+    is_htmx,
+    kept_if_refused,
+    page,
+    see_other,
+    service_of,
+    typed,
+    typed_with_images,
+)
 
 _SAID = {
     "posted": "Posted. It is signed, stored, and on its way to everyone who is connected.",
@@ -42,8 +53,9 @@ async def create_post(request: Request) -> Response:
     try:
         draft = draft_from(PostDraft, values)
         service.publisher.check("post", draft)
-        draft = replace(draft, images=await added_images(service, uploads))
-        await service.publisher.post(draft)
+        with kept_if_refused(service, "post", values):
+            draft = replace(draft, images=await added_images(service, uploads))
+            await service.publisher.post(draft)
     except InvalidField as error:
         return await _again(request, "post", values, error)
     service.drafts.drop("post")
@@ -57,12 +69,13 @@ async def added_images(service: PeerService, uploads: list[Upload]) -> tuple[Ima
 
 async def create_movie(request: Request) -> Response:
     """POST /movies"""
-    values = await typed(request)
+    service, values = service_of(request), await typed(request)
     try:
-        await service_of(request).publisher.movie(draft_from(MovieDraft, values))
+        with kept_if_refused(service, "movie", values):
+            await service.publisher.movie(draft_from(MovieDraft, values))
     except InvalidField as error:
         return await _again(request, "movie", values, error)
-    service_of(request).drafts.drop("movie")
+    service.drafts.drop("movie")
     return await _done(request, "movie", "published")
 
 

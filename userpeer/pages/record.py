@@ -16,7 +16,7 @@ from userpeer.reading import Item
 from userpeer.views import DeleteView, EditView, Form, Notice, RecordView
 
 from .home import added_images, notice_of
-from .render import frame, page, see_other, service_of, typed, typed_with_images
+from .render import frame, kept_if_refused, page, see_other, service_of, typed, typed_with_images
 
 
 async def show(request: Request) -> Response:
@@ -71,9 +71,10 @@ async def save(request: Request) -> Response:
             )
             service.drafts.drop(f"edit:{key}")
             return see_other("/?did=waiting")
-        if uploads:
-            draft = replace(draft, images=await added_images(service, uploads))
-        await service.publisher.edit(key, draft, seen=block)
+        with kept_if_refused(service, f"edit:{key}", _shown_fields(values)):
+            if uploads:
+                draft = replace(draft, images=await added_images(service, uploads))
+            await service.publisher.edit(key, draft, seen=block)
         service.drafts.drop(f"edit:{key}")
     except (InvalidField, EditConflict) as error:
         if isinstance(error, InvalidField):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -10,6 +12,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 import templates
+from core.errors import MeadowError
+from userpeer.errors import EditConflict, InvalidField
 from userpeer.library.rows import place_of_blob
 from userpeer.service import PeerService
 from userpeer.views import Notice, View
@@ -64,6 +68,20 @@ def block(request: Request, template: str, name: str, view: View) -> str:
 def see_other(url: str) -> Response:
     """The answer to a form that worked: a fresh GET, so that reloading posts nothing twice."""
     return RedirectResponse(url, 303)
+
+
+@contextmanager
+def kept_if_refused(service: PeerService, slot: str, values: dict[str, str]) -> Iterator[None]:
+    """What cannot be published as a whole (a full disk, a restore under way) becomes a draft: nobody types it twice.
+    A wrong field, and a version that was changed meanwhile, are the form's own to show.
+    """
+    try:
+        yield
+    except (InvalidField, EditConflict):
+        raise
+    except MeadowError:
+        service.drafts.keep(slot, values)
+        raise
 
 
 @dataclass(frozen=True, slots=True)
