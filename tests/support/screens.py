@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,7 +14,9 @@ from PIL import Image
 if TYPE_CHECKING:
     from playwright.async_api import Browser, Page
 
-CHROMIUM = Path(os.environ.get("MEADOW_TEST_CHROMIUM", "/usr/bin/chromium"))
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+ON_PATH = next((path for path in map(shutil.which, NAMES) if path), "/usr/bin/chromium")
+CHROMIUM = Path(os.environ.get("MEADOW_TEST_CHROMIUM", ON_PATH))
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
-from playwright.async_api import Browser
 
 from tests.conftest import skip_or_fail
-from tests.support.browser import open_browser, why_chromium_is_missing
+from tests.support.screens import browser, why_browser_is_missing
 
 
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    """A headless Chromium; skips where there is none."""
-    skip_or_fail(why_chromium_is_missing())
-    async with open_browser() as opened:
-        yield opened
+@pytest.fixture(scope="module")
+async def chromium() -> AsyncIterator[Any]:
+    """A Chromium without a window, one for all tests of a file; they skip where there is none."""
+    skip_or_fail(why_browser_is_missing())
+    async with browser() as started:
+        yield started

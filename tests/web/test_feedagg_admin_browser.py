@@ -11,22 +11,14 @@ import pytest
 from feedagg import policy, reports, sources
 from feedagg.aggregator import Aggregator
 from feedagg.ingest import now_ms
-from tests.conftest import skip_or_fail
 from tests.support.feedagg import site
-from tests.support.screens import VIEWS, browser, open_page, why_browser_is_missing
+from tests.support.screens import VIEWS, open_page
 from tests.web.test_feedagg_pages import BEE, fill, sample
 
 pytestmark = [pytest.mark.anyio, pytest.mark.browser]
 
 KEY = "post/0000000000000001"
 WAITING = bytes([9]) * 32
-
-
-@pytest.fixture(scope="module")
-async def chromium() -> AsyncIterator[Any]:
-    skip_or_fail(why_browser_is_missing())
-    async with browser() as started:
-        yield started
 
 
 @pytest.fixture

@@ -16,9 +16,8 @@ from feedagg import sources
 from feedagg.aggregator import Aggregator
 from feedagg.decide import FIRST_LOOK
 from feedagg.ingest import DEMANDED_BLOCKS, now_ms
-from tests.conftest import skip_or_fail
 from tests.support.feedagg import aggregator, author, client, site
-from tests.support.screens import browser, open_page, why_browser_is_missing
+from tests.support.screens import open_page
 
 pytestmark = pytest.mark.anyio
 
@@ -105,9 +104,8 @@ async def test_what_an_author_who_is_away_still_has_is_said(tmp_path: Path) -> N
 
 
 @pytest.mark.browser
-async def test_the_end_of_the_list_grows_under_the_reader(tmp_path: Path) -> None:
-    skip_or_fail(why_browser_is_missing())
-    async with browser() as chromium, author() as (_, bee, address), site(tmp_path, **SLOW) as (running, url):
+async def test_the_end_of_the_list_grows_under_the_reader(chromium: Any, tmp_path: Path) -> None:
+    async with author() as (_, bee, address), site(tmp_path, **SLOW) as (running, url):
         await write_posts(bee, 300)
         await follow(running, bee, address)
         async with asyncio.timeout(60):

@@ -13,18 +13,10 @@ from core.records import format_date
 from feedagg import sources
 from feedagg.aggregator import Aggregator
 from feedagg.ingest import now_ms
-from tests.conftest import skip_or_fail
 from tests.support.feedagg import author, site
-from tests.support.screens import browser, open_page, why_browser_is_missing
+from tests.support.screens import open_page
 
 pytestmark = [pytest.mark.anyio, pytest.mark.browser]
-
-
-@pytest.fixture(scope="module")
-async def chromium() -> AsyncIterator[Any]:
-    skip_or_fail(why_browser_is_missing())
-    async with browser() as started:
-        yield started
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,9 +17,8 @@ from core.peer import Peer, Testnet
 from feedagg import operators, sources
 from feedagg.ingest import now_ms
 from feedagg.server import WEB_URL_FILE
-from tests.conftest import skip_or_fail
 from tests.support.feedagg import aggregator, author, client, site
-from tests.support.screens import browser, open_page, why_browser_is_missing
+from tests.support.screens import open_page
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.anyio
@@ -196,9 +196,10 @@ async def test_the_command_asks_the_running_aggregator(tmp_path: Path) -> None:
 
 
 @pytest.mark.browser
-async def test_the_page_follows_by_itself_and_without_javascript_reloads(tmp_path: Path) -> None:
-    skip_or_fail(why_browser_is_missing())
-    async with author() as (_, bee, address), site(tmp_path) as (running, url), browser() as chromium:
+async def test_the_page_follows_by_itself_and_without_javascript_reloads(
+    chromium: Any, tmp_path: Path
+) -> None:
+    async with author() as (_, bee, address), site(tmp_path) as (running, url):
         await bee.put("profile/self", {"name": "Comes later"})
         async with open_page(chromium, "phone") as page:
             await page.goto(f"{url}/network")

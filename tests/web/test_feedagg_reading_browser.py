@@ -13,23 +13,15 @@ import pytest
 
 from core.records import format_date
 from feedagg.aggregator import Aggregator
-from tests.conftest import skip_or_fail
 from tests.support.accessibility import accessibility_faults, too_wide
 from tests.support.feedagg import put, site
-from tests.support.screens import browser, open_page, why_browser_is_missing
+from tests.support.screens import open_page
 from tests.web.test_feedagg_reading import BEE, OTHER, START, answer, fill, movie, post, ref
 
 pytestmark = [pytest.mark.anyio, pytest.mark.browser]
 
 ROOT = post(1, "Are the bees in the city happier?", tags=["Bees"])
 THREAD = f"/thread/{BEE.hex()}/{ROOT.key.decode()}"
-
-
-@pytest.fixture(scope="module")
-async def chromium() -> AsyncIterator[Any]:
-    skip_or_fail(why_browser_is_missing())
-    async with browser() as started:
-        yield started
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ nothing is fetched from elsewhere, and every word of it can be read.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
@@ -17,9 +16,8 @@ from core.records.film import slug
 from feedagg import moderation, policy, queries, reports, sources
 from feedagg.ingest import now_ms
 from feedagg.marks import proof_href
-from tests.conftest import skip_or_fail
 from tests.support.feedagg import author, site
-from tests.support.screens import browser, open_page, why_browser_is_missing
+from tests.support.screens import open_page
 
 pytestmark = [pytest.mark.anyio, pytest.mark.browser]
 
@@ -46,13 +44,6 @@ HARMS: Final = """() => ({
     shown: document.body.textContent.includes("zz") ||
         [...document.querySelectorAll("input, textarea")].some((one) => one.value.includes("zz")),
 })"""
-
-
-@pytest.fixture(scope="module")
-async def chromium() -> AsyncIterator[Any]:
-    skip_or_fail(why_browser_is_missing())
-    async with browser() as started:
-        yield started
 
 
 def hostile_records(bee: str) -> dict[str, dict[str, Any]]:

@@ -21,18 +21,11 @@ from tests.conftest import skip_or_fail
 from tests.support.evidence import conflict
 from tests.support.feedagg import author, site
 from tests.support.node import NodePeer, why_node_is_missing
-from tests.support.screens import VIEWS, browser, open_page, why_browser_is_missing
+from tests.support.screens import VIEWS, open_page
 
 pytestmark = [pytest.mark.anyio, pytest.mark.browser]
 
 KEY = f"post/{3:016x}".encode()
-
-
-@pytest.fixture(scope="module")
-async def chromium() -> AsyncIterator[Any]:
-    skip_or_fail(why_browser_is_missing())
-    async with browser() as started:
-        yield started
 
 
 @pytest.fixture

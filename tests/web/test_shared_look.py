@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from playwright.async_api import Browser
+from playwright.async_api import Browser, Page
 
 import templates
-from tests.support.browser import listen_for_complaints, overflow
 
 pytestmark = [pytest.mark.anyio, pytest.mark.browser]
 
@@ -70,15 +69,28 @@ def address() -> Iterator[str]:
     thread.join()
 
 
+def listen_for_complaints(page: Page) -> list[str]:
+    """A list that grows with every script error and every console error, a broken policy among them."""
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    return complaints
+
+
+async def overflow(page: Page) -> int:
+    """How many pixels the page is wider than its window."""
+    return int(await page.evaluate("document.documentElement.scrollWidth - window.innerWidth"))
+
+
 @pytest.mark.parametrize("width", [320, 390, 768, 1280])
-async def test_nothing_hangs_over_the_edge(browser: Browser, address: str, width: int) -> None:
-    page = await browser.new_page(viewport={"width": width, "height": 800})
+async def test_nothing_hangs_over_the_edge(chromium: Browser, address: str, width: int) -> None:
+    page = await chromium.new_page(viewport={"width": width, "height": 800})
     await page.goto(address)
     assert await overflow(page) <= 0
 
 
-async def test_the_theme_follows_the_system_until_the_reader_chooses(browser: Browser, address: str) -> None:
-    context = await browser.new_context(color_scheme="dark")
+async def test_the_theme_follows_the_system_until_the_reader_chooses(chromium: Browser, address: str) -> None:
+    context = await chromium.new_context(color_scheme="dark")
     page = await context.new_page()
     await page.goto(address)
     ground = "getComputedStyle(document.body).backgroundColor"
@@ -97,9 +109,9 @@ async def test_the_theme_follows_the_system_until_the_reader_chooses(browser: Br
 
 
 async def test_live_events_swaps_copying_and_times_work_under_the_policy(
-    browser: Browser, address: str
+    chromium: Browser, address: str
 ) -> None:
-    context = await browser.new_context(
+    context = await chromium.new_context(
         locale="en-GB", timezone_id="Asia/Tokyo", permissions=["clipboard-read", "clipboard-write"]
     )
     page = await context.new_page()
@@ -116,9 +128,9 @@ async def test_live_events_swaps_copying_and_times_work_under_the_policy(
 
 
 async def test_without_javascript_the_page_is_whole_and_its_helpers_are_hidden(
-    browser: Browser, address: str
+    chromium: Browser, address: str
 ) -> None:
-    context = await browser.new_context(java_script_enabled=False)
+    context = await chromium.new_context(java_script_enabled=False)
     page = await context.new_page()
     await page.goto(address)
     assert not await page.locator("[data-theme-toggle]").is_visible()
@@ -127,8 +139,8 @@ async def test_without_javascript_the_page_is_whole_and_its_helpers_are_hidden(
     assert await page.get_by_label("Rating").is_visible()
 
 
-async def test_the_keyboard_reaches_the_content_first(browser: Browser, address: str) -> None:
-    page = await browser.new_page()
+async def test_the_keyboard_reaches_the_content_first(chromium: Browser, address: str) -> None:
+    page = await chromium.new_page()
     await page.goto(address)
     await page.keyboard.press("Tab")
     focused = page.locator(":focus")

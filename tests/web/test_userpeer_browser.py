@@ -9,19 +9,11 @@ from typing import Any
 import pytest
 
 from core.peer import Peer
-from tests.conftest import skip_or_fail
-from tests.support.screens import browser, capture, open_page, why_browser_is_missing
+from tests.support.screens import capture, open_page
 from tests.support.userpeer import running
 from userpeer.client import call_running
 
 pytestmark = [pytest.mark.anyio, pytest.mark.browser]
-
-
-@pytest.fixture(scope="module")
-async def chromium() -> AsyncIterator[Any]:
-    skip_or_fail(why_browser_is_missing())
-    async with browser() as started:
-        yield started
 
 
 @pytest.fixture

@@ -10,9 +10,8 @@ import pytest
 
 from feedagg import moderation, sources
 from feedagg.ingest import now_ms
-from tests.conftest import skip_or_fail
 from tests.support.feedagg import site
-from tests.support.screens import browser, open_page, why_browser_is_missing
+from tests.support.screens import open_page
 from tests.support.userpeer import running
 from tests.support.waiting import eventually
 from userpeer.client import call_running
@@ -43,13 +42,12 @@ async def read_to_the_end(aggregator: Any, key: str, length: int) -> None:
 
 @pytest.mark.browser
 @pytest.mark.parametrize("script", [True, False])
-async def test_the_page_lays_the_receipt_beside_ones_log(both: Any, script: bool) -> None:
-    skip_or_fail(why_browser_is_missing())
+async def test_the_page_lays_the_receipt_beside_ones_log(chromium: Any, both: Any, script: bool) -> None:
     aggregator, url, ready, do = both
     key = ready["key"]
     (hidden,) = await do("post", text="Bees like borage.")
     await do("movie", title="Ran", year="1985")
-    async with browser() as chromium, open_page(chromium, java_script_enabled=script) as page:
+    async with open_page(chromium, java_script_enabled=script) as page:
         page.set_default_timeout(PATIENCE)
         about = page.locator(".about-me")
 

@@ -11,11 +11,10 @@ import pytest
 from starlette.routing import Route
 
 from core.peer import Peer
-from tests.conftest import skip_or_fail
 from tests.support.accessibility import accessibility_faults, too_wide
 from tests.support.feedagg import site
 from tests.support.letterboxd import DIARY, csv_text, small_export
-from tests.support.screens import browser, open_page, why_browser_is_missing
+from tests.support.screens import open_page
 from tests.support.userpeer import running
 from tests.support.waiting import eventually
 from tests.web.test_userpeer_writing import photo
@@ -70,13 +69,6 @@ def addresses(key: str, friend: str, post: str, made: str) -> list[tuple[str, st
         ("", "/nowhere"),
         ("", f"/b/{'0' * 63}"),
     ]
-
-
-@pytest.fixture(scope="module")
-async def chromium() -> AsyncIterator[Any]:
-    skip_or_fail(why_browser_is_missing())
-    async with browser() as started:
-        yield started
 
 
 @pytest.fixture(scope="module")

@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import skip_or_fail
 from tests.support.letterboxd import small_export
-from tests.support.screens import browser, open_page, why_browser_is_missing
+from tests.support.screens import open_page
 from tests.support.userpeer import running
 from userpeer.backup import unseal
 
 pytestmark = [pytest.mark.anyio, pytest.mark.browser]
-
-
-@pytest.fixture(scope="module")
-async def chromium() -> AsyncIterator[Any]:
-    skip_or_fail(why_browser_is_missing())
-    async with browser() as started:
-        yield started
 
 
 async def test_a_film_goes_from_the_watchlist_to_the_diary(chromium: Any, tmp_path: Path) -> None:

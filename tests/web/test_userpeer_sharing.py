@@ -12,8 +12,7 @@ import pytest
 
 from core.hyperbee import Hyperbee
 from core.peer import Peer
-from tests.conftest import skip_or_fail
-from tests.support.screens import browser, open_page, why_browser_is_missing
+from tests.support.screens import open_page
 from tests.support.userpeer import command, json_lines, running, served_app
 from tests.support.waiting import eventually
 from userpeer.client import call_running
@@ -129,15 +128,14 @@ async def copied(peer: Peer, key: str, host: str, port: int) -> Hyperbee:
 
 
 @pytest.mark.browser
-async def test_in_a_browser_the_page_shows_live_who_takes_what(tmp_path: Path) -> None:
-    skip_or_fail(why_browser_is_missing())
+async def test_in_a_browser_the_page_shows_live_who_takes_what(chromium: Any, tmp_path: Path) -> None:
     author = await Peer.open(None)
     reader = await Peer.open(None)
     try:
         bee = author.bee(name="theirs")
         for number in range(20):
             await bee.put(str(number), "x" * 100)
-        async with browser() as chromium, open_page(chromium) as page:
+        async with open_page(chromium) as page:
             with running(tmp_path) as (_, ready):
 
                 async def do(name: str, **arguments: Any) -> list[dict[str, Any]]:
@@ -171,9 +169,8 @@ async def test_in_a_browser_the_page_shows_live_who_takes_what(tmp_path: Path) -
 
 
 @pytest.mark.browser
-async def test_on_a_narrow_phone_nothing_is_cut_off(tmp_path: Path) -> None:
-    skip_or_fail(why_browser_is_missing())
-    async with browser() as chromium, open_page(chromium, "phone", has_touch=True) as page:
+async def test_on_a_narrow_phone_nothing_is_cut_off(chromium: Any, tmp_path: Path) -> None:
+    async with open_page(chromium, "phone", has_touch=True) as page:
         with running(tmp_path) as (_, ready):
             assert [
                 item async for item in call_running(tmp_path / "control.sock", "hyp.seed", {"bee": UNKNOWN})
