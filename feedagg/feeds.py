@@ -84,7 +84,8 @@ def stars(rating: int) -> str:
 
 
 def _author(base: str, author: Author) -> dict[str, str]:
-    return {"name": author.name, "url": f"{base}{author.href}"}
+    named = {"name": author.name, "url": f"{base}{author.href}"}
+    return named if author.portrait is None else named | {"avatar": f"{base}{author.portrait}"}
 
 
 def _head(card: Card) -> str:

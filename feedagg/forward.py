@@ -15,7 +15,7 @@ from feedagg import workers
 from feedagg.aggregator import Aggregator
 from feedagg.ingest import now_ms
 
-NEEDS_BLOCKS: Final = ("/proof", "/image", "/prove")
+NEEDS_BLOCKS: Final = ("/proof", "/image", "/portrait", "/prove")
 NEEDS_OUR_LOG: Final = re.compile(r"/proof/(witness|hidden)|[?&]about=(witness|hidden)")
 ANSWER_SECONDS: Final = 30.0
 MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024

@@ -62,6 +62,7 @@ ROUTES = [
     Route("/thread/{bee}", thread.show, name="thread by query"),
     Route("/thread/{bee}/{key:path}", thread.show, name="thread"),
     Route("/mutes", mutes.show, name="mutes"),
+    Route("/portrait/{bee}", image.portrait, name="portrait"),
     Route("/image/{bee}/{number:int}/{width:int}/{key:path}", image.show, name="image"),
     Route("/search", search.show, name="search"),
     # The lists for feed readers, at the addresses of their pages

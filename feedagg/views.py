@@ -35,13 +35,14 @@ LIST_LINES: Final = 12
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """Who a bee says it belongs to. `key`: 64 hex digits."""
+    """Who a bee says it belongs to. `key`: 64 hex digits; `portrait`: where their picture is, if they have one."""
 
     key: str
     name: str
     bio: str | None = None
     website: str | None = None
     has_profile: bool = False
+    portrait: str | None = None
 
     @property
     def href(self) -> str:
@@ -141,7 +142,9 @@ def author(bee: bytes, profile: bytes | None) -> Author:
     record = None if profile is None else parse_record(queries.PROFILE_KEY, profile)
     if not isinstance(record, Profile):
         return Author(key, f"Bee {key[:6]}")
-    return Author(key, record.name, record.bio, record.website, has_profile=True)
+    blob = record.avatar
+    portrait = None if blob is None else f"/portrait/{key}?v={pictures.version(blob)}"
+    return Author(key, record.name, record.bio, record.website, has_profile=True, portrait=portrait)
 
 
 def cards(connection: Connection, items: Iterable[Item]) -> list[Card]:

@@ -1,18 +1,19 @@
-"""`/image/<bee>/<number>/<width>/<record>`: one image of a record that is shown here."""
+"""`/image/<bee>/<number>/<width>/<record>`: one image of a record that is shown here; `/portrait/<bee>`: its author."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Final
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from core.records import Post, parse_record
+from core.records import Post, Profile, parse_record
 from feedagg import imaging, queries, sources
 from feedagg.decide import Status
+from feedagg.media_cores import NoPicture
 from feedagg.pages.keys import bee_of
-from feedagg.pictures import NoPicture
 from feedagg.web import aggregator
 
 KEPT_SECONDS: Final = 24 * 3600
@@ -30,8 +31,24 @@ async def show(request: Request) -> Response:
     post = parse_record(item.key, item.value)
     if not isinstance(post, Post) or number >= len(post.media) or width not in imaging.WIDTHS:
         raise HTTPException(404)
+    return await _answer(here.pictures.get(bee, post.media[number].blob, width))
+
+
+async def portrait(request: Request) -> Response:
+    """The picture that the profile of a bee names, if the profile is shown here."""
+    here, bee = aggregator(request), bee_of(request)
+    profile = (await here.database.read(queries.profiles, [bee])).get(bee)
+    source = await here.database.read(sources.get, bee)
+    record = None if profile is None else parse_record(queries.PROFILE_KEY, profile)
+    is_shown = source is not None and source.state != sources.REFUSED
+    if not is_shown or not isinstance(record, Profile) or record.avatar is None:
+        raise HTTPException(404)
+    return await _answer(here.pictures.get_soon(bee, record.avatar, imaging.MARK))
+
+
+async def _answer(picture: Awaitable[bytes]) -> Response:
     try:
-        data = await here.pictures.get(bee, post.media[number], width)
+        data = await picture
     except NoPicture as why:
         headers = {"retry-after": "60"} if why.status in (503, 504) else {}
         return PlainTextResponse(str(why), why.status, headers | {"cache-control": "no-store"})

@@ -13,8 +13,8 @@ import httpx2
 import pytest
 from PIL import Image
 
-from core.records import format_date
-from feedagg import moderation, pictures, sources
+from core.records import Blob, format_date
+from feedagg import imaging, media_cores, moderation, pictures, sources
 from feedagg.aggregator import Aggregator
 from feedagg.ingest import now_ms
 from tests.support.feedagg import aggregator, author, client
@@ -148,23 +148,175 @@ async def test_an_image_that_is_none_or_lies_is_refused_with_a_reason(site: Any)
 
 async def test_an_author_who_is_away_costs_one_try(site: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     running, web, ada = site
-    monkeypatch.setattr(pictures, "FETCH_SECONDS", 0.5)
+    monkeypatch.setattr(media_cores, "FETCH_SECONDS", 0.5)
     blob = await ada.upload(with_exif())
     await ada.post({**blob, "blockOffset": blob["blockOffset"] + 10_000})
     [url] = await sources_of(web, 1)
     tries = []
-    fetch = running.pictures._fetch
+    fetch = running.pictures.media.fetch
 
     async def counted(*arguments: Any) -> bytes:
         tries.append(arguments)
         return bytes(await fetch(*arguments))
 
-    monkeypatch.setattr(running.pictures, "_fetch", counted)
+    monkeypatch.setattr(running.pictures.media, "fetch", counted)
     answers = await asyncio.gather(*(web.get(url) for _ in range(5)))
     answers.append(await web.get(url))
     assert {answer.status_code for answer in answers} == {504}
     assert answers[0].headers["retry-after"] == "60"
     assert len(tries) == 1
+
+
+async def called_media_core(site: Any, core: Any) -> None:
+    """A second bee calls `core` its media core, and its one image is all of it; somebody looks at that image."""
+    running, web, _ = site
+    async with author() as (peer, bee, address):
+        mallory = Author(peer, bee, address)
+        mallory.media = core
+        await mallory.introduce()
+        await mallory.post(
+            {"blockOffset": 0, "blockLength": core.length, "byteOffset": 0, "byteLength": core.byte_length}
+        )
+        await running.database.write(sources.add, bee.core.key, now_ms(), "command", address)
+        [url] = await sources_of(web, 1)
+        answer = await web.get(url)
+        assert (answer.status_code, "no image" in answer.text) == (415, True), answer.text
+        await running.pictures.media.settle()
+
+
+async def test_a_bee_that_is_called_a_media_core_keeps_its_blocks(site: Any) -> None:
+    running, web, ada = site
+    await ada.post()
+    async with asyncio.timeout(60):
+        while "look" not in (await web.get("/")).text:
+            await asyncio.sleep(0.05)
+    core = running.peer.core(key=ada.bee.core.key)
+    assert core.has(1, core.length)
+    await called_media_core(site, core)
+    assert core.has(1, core.length)
+
+
+async def test_what_the_aggregator_itself_writes_keeps_its_blocks(site: Any) -> None:
+    running, _, _ = site
+    core = running.publisher.log.core
+    assert core.length
+    length = core.length
+    await called_media_core(site, core)
+    assert core.has(0, length)
+
+
+async def portrait_of(web: httpx2.AsyncClient, ada: Author, path: str = "/") -> str:
+    """The address of the picture beside an author's name, once it is there."""
+    async with asyncio.timeout(60):
+        while True:
+            found = re.search(r'<img class="avatar" src="([^"]+)" alt=""', (await web.get(path)).text)
+            if found is not None:
+                return found[1]
+            await asyncio.sleep(0.05)
+
+
+async def got(web: httpx2.AsyncClient, url: str) -> httpx2.Response:
+    """The answer, once the picture is not being fetched any more."""
+    async with asyncio.timeout(60):
+        while (answer := await web.get(url)).status_code == 503:
+            await asyncio.sleep(0.05)
+    return answer
+
+
+async def introduce_with_picture(ada: Author, avatar: Any) -> None:
+    await ada.bee.put("profile/self", {"name": "Ada", "avatar": avatar, "createdAt": format_date(now_ms())})
+
+
+async def test_the_picture_of_an_author_stands_beside_their_name(site: Any) -> None:
+    running, web, ada = site
+    bee = ada.bee.core.key
+    await ada.post()
+    await introduce_with_picture(ada, await ada.upload(with_exif()))
+    url = await portrait_of(web, ada)
+    assert url.startswith(f"/portrait/{bee.hex()}?v=")
+    for path in (f"/bee/{bee.hex()}", "/bees", f"/bee/{bee.hex()}/post/{1:016x}"):
+        assert await portrait_of(web, ada, path) == url
+    answer = await got(web, url)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == "image/webp"
+    assert b"telltale" not in answer.content
+    with Image.open(io.BytesIO(answer.content)) as opened:
+        assert opened.size == (imaging.MARK, imaging.MARK)
+    core = running.peer.core(key=ada.media.key)
+    await running.pictures.media.settle()
+    assert not any(core.has(index) for index in range(ada.media.length))
+    [item] = (await web.get("/feed.json")).json()["items"]
+    assert item["authors"][0]["avatar"] == "http://localhost:8080" + url
+    # Another picture has another address; the profile hidden or the bee refused, there is none.
+    await introduce_with_picture(ada, await ada.upload(with_exif() + b" "))
+    async with asyncio.timeout(60):
+        while await portrait_of(web, ada) == url:
+            await asyncio.sleep(0.05)
+    await running.database.write(moderation.hide, bee, b"profile/self", "because", now_ms())
+    assert 'class="avatar"' not in (await web.get("/")).text
+    assert (await web.get(url)).status_code == 404
+    await running.database.write(moderation.unhide, bee, b"profile/self", now_ms(), "again")
+    assert (await got(web, url)).status_code == 200
+    await running.database.write(sources.stand, bee, now_ms(), sources.REFUSED, "because")
+    assert (await web.get(url)).status_code == 404
+
+
+@pytest.mark.parametrize("avatar", ["javascript:alert(1)", {"url": "https://e.example/a.png"}])
+async def test_a_picture_of_an_author_is_a_blob_and_nothing_else(site: Any, avatar: Any) -> None:
+    _, web, ada = site
+    await introduce_with_picture(ada, avatar)
+    await ada.post()
+    bee = ada.bee.core.key.hex()
+    async with asyncio.timeout(60):
+        while "look" not in (page := (await web.get("/")).text):
+            await asyncio.sleep(0.05)
+    assert 'class="avatar"' not in page
+    assert "alert(1)" not in page
+    assert "e.example" not in page
+    assert re.search(rf'<a class="card-mark" href="/bee/{bee}"[^>]*>\s*<svg class="hexmark"', page)
+    assert (await web.get(f"/portrait/{bee}")).status_code == 404
+
+
+async def test_the_picture_of_an_author_is_held_to_the_limits_of_images(site: Any) -> None:
+    _, web, ada = site
+    await ada.post()
+    good = await ada.upload(with_exif())
+    for avatar, status, words in (
+        ({**good, "byteLength": 10**9}, 413, "larger than"),
+        ({**good, "blockLength": 10**7}, 413, "larger than"),
+        ({**good, "byteLength": good["byteLength"] - 1}, 404, "disagree"),
+        (await ada.upload(bomb(90_000)), 415, "pixels"),
+        (await ada.upload(b"<svg onload=alert(1)>"), 415, "no image"),
+    ):
+        await introduce_with_picture(ada, avatar)
+        version = pictures.version(Blob(*avatar.values()))
+        async with asyncio.timeout(60):
+            while version not in (url := await portrait_of(web, ada)):
+                await asyncio.sleep(0.05)
+        answer = await got(web, url)
+        assert (answer.status_code, words in answer.text) == (status, True), answer.text
+
+
+async def test_nobody_waits_long_for_the_picture_of_an_author_who_is_away(
+    site: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running, web, ada = site
+    monkeypatch.setattr(pictures, "PATIENCE_SECONDS", 0.05)
+    go_on = asyncio.Event()
+    fetch = running.pictures.media.fetch
+
+    async def slow(*arguments: Any) -> bytes:
+        await go_on.wait()
+        return bytes(await fetch(*arguments))
+
+    monkeypatch.setattr(running.pictures.media, "fetch", slow)
+    await ada.post()
+    await introduce_with_picture(ada, await ada.upload(with_exif()))
+    url = await portrait_of(web, ada)
+    answer = await web.get(url)
+    assert (answer.status_code, answer.headers["cache-control"]) == (503, "no-store")
+    go_on.set()
+    assert (await got(web, url)).status_code == 200
 
 
 async def test_no_address_but_that_of_a_record_gives_an_image(site: Any) -> None:
