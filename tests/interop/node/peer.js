@@ -31,7 +31,23 @@ const named = (map, name, kind) => {
 const coreOf = (c) => named(state.cores, c.core, 'core')
 const beeOf = (c) => named(state.bees, c.bee, 'bee')
 
+// The official treeHash reads the roots one after the other; a reorg in the middle takes the rest away, or makes it
+// the hash of another tree than the length beside it tells. What is broken stays broken, and is told after a while.
+async function settled (core, patience = 5000) {
+  for (const since = Date.now(); ;) {
+    const { length, fork } = core
+    try {
+      const treeHash = hex(await core.treeHash())
+      if (core.length === length && core.fork === fork) return treeHash
+    } catch (err) {
+      if (err.code !== 'INVALID_OPERATION' || Date.now() - since > patience) throw err
+      await new Promise((resolve) => setTimeout(resolve, 5))
+    }
+  }
+}
+
 async function info (core) {
+  const treeHash = await settled(core)
   return {
     key: hex(core.key),
     discoveryKey: hex(core.discoveryKey),
@@ -40,7 +56,7 @@ async function info (core) {
     fork: core.fork,
     contiguousLength: core.contiguousLength,
     writable: core.writable,
-    treeHash: hex(await core.treeHash()),
+    treeHash,
     signature: hex(core.core.state.signature),
     peers: core.peers.length
   }
