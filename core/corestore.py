@@ -24,11 +24,11 @@ from .encoding.z32 import parse_key
 from .errors import BadArgument, StorageError
 from .hypercore import Encryption, Hypercore
 from .hypercore.demand import ReplicatorFactory
-from .hypercore.layout import Identity
+from .hypercore.layout import SEAL, Identity
 from .hypercore.log import Log
 from .hypercore.manifest import Manifest, Signer, create_manifest, is_manifest_of, manifest_key
 from .hypercore.registry import Alias, CoreInfo, LogRegistry
-from .hypercore.sealed import is_sealed, reseal, take_primary_key
+from .hypercore.sealed import is_sealed, opens_with, reseal, seal_of, take_primary_key
 from .protomux import Mux
 from .storage import LmdbStorage, MemoryStorage, Storage
 from .storage.upkeep import Told
@@ -181,8 +181,22 @@ class Corestore:
         Takes as long as writing the store anew. A process killed meanwhile leaves it sealed or open, never between;
         what was left of open keys is gone after the next opening. Raises `StorageError`.
         """
+        self._seal(seal_of(self.primary_key, passphrase, cost))
+
+    async def seal_meanwhile(self, passphrase: str | None, cost: Cost = MODERATE) -> None:
+        """As `seal`, in a store that is used meanwhile: the passphrase is made into a key in a thread, and only the
+        writing anew keeps others waiting.
+        """
+        self._seal(await asyncio.to_thread(seal_of, self.primary_key, passphrase, cost))
+
+    async def opens_with(self, passphrase: str) -> bool:
+        """Whether the keys are sealed by this passphrase. As slow as opening the store. Raises `StorageCorrupt`."""
+        sealed = self._registry.storage.get(SEAL)
+        return sealed is not None and await asyncio.to_thread(opens_with, sealed, passphrase)
+
+    def _seal(self, sealed: bytes | None) -> None:
         self.commit()
-        reseal(self._registry.storage, self.primary_key, passphrase, cost)
+        reseal(self._registry.storage, self.primary_key, sealed)
 
     # --- durability ---------------------------------------------------------------------------
 

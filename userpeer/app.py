@@ -57,6 +57,7 @@ def create_app(service: PeerService, *, web: Address, token: str | None = None) 
     app.state.templates = env
     app.state.service = service
     app.state.hub = Hub()
+    app.state.is_private = web.is_loopback
     service.bee.core.on("append", app.state.hub.notify)
     service.peer.on_connection(app.state.hub.notify)
     service.on_change(app.state.hub.notify)

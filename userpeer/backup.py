@@ -26,6 +26,7 @@ from .errors import InvalidField, UserError
 
 VERSION: Final = 1
 MIN_PASSPHRASE: Final = 8
+MAX_PASSPHRASE: Final = 1000
 MAX_FILE_BYTES: Final = 1024 * 1024
 WORDS: Final = 24
 _KDF: Final = "argon2id"
@@ -107,11 +108,16 @@ def key_from_words(text: str) -> bytes:
     return bytes(language.to_entropy(words))
 
 
-def check_passphrase(passphrase: str) -> None:
-    """Raises `InvalidField`."""
+def check_passphrase(passphrase: str, field: str = "passphrase") -> None:
+    """Raises `InvalidField` (`field`)."""
     if len(passphrase) < MIN_PASSPHRASE:
         raise InvalidField(
-            "passphrase", f"A passphrase has at least {MIN_PASSPHRASE} characters; several words are best."
+            field, f"A passphrase has at least {MIN_PASSPHRASE} characters; several words are best."
+        )
+    if len(passphrase) > MAX_PASSPHRASE or not passphrase.isprintable():
+        # It must be one line of a file, too.
+        raise InvalidField(
+            field, f"A passphrase is one line of at most {MAX_PASSPHRASE:,} characters that can be seen."
         )
 
 

@@ -230,6 +230,23 @@ async def _words(service: PeerService, arguments: Mapping[str, Any]) -> Items:
     yield {"key": service.key, "words": words_of(service.peer.store.primary_key)}
 
 
+@_command("sealed")
+async def _sealed(service: PeerService, arguments: Mapping[str, Any]) -> Items:
+    yield {"sealed": service.sealing.is_sealed}
+
+
+@_command("seal")
+async def _seal(service: PeerService, arguments: Mapping[str, Any]) -> Items:
+    await service.sealing.change(_maybe_text(arguments, "current"), _text(arguments, "new"))
+    yield {"sealed": True}
+
+
+@_command("unseal")
+async def _unseal(service: PeerService, arguments: Mapping[str, Any]) -> Items:
+    await service.sealing.change(_maybe_text(arguments, "current"), None)
+    yield {"sealed": False}
+
+
 @_command("nobody-has-it")
 async def _nobody_has_it(service: PeerService, arguments: Mapping[str, Any]) -> Items:
     await service.restoring.nobody_has_it()
@@ -269,6 +286,10 @@ def _text(arguments: Mapping[str, Any], name: str) -> str:
     if not isinstance(value, str):
         raise UserError(f"The argument {name} must be text.")
     return value
+
+
+def _maybe_text(arguments: Mapping[str, Any], name: str) -> str | None:
+    return None if arguments.get(name) is None else _text(arguments, name)
 
 
 def _range(arguments: Mapping[str, Any], bound: type) -> dict[str, Any]:

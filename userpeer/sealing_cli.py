@@ -6,9 +6,11 @@ import asyncio
 
 import click
 
-from core.errors import MeadowError, StorageLocked
+from core.errors import MeadowError
 
 from .backup import check_passphrase
+from .call import call
+from .errors import NotRunning
 from .settings import Settings
 from .terminal import Context, fail, json_option, print_item, remark
 from .unlocking import Ask, asking, unlock_options
@@ -28,8 +30,8 @@ def seal(
 ) -> None:
     """Seal the secret keys in the store by a passphrase, or by another one than so far.
 
-    Your peer then asks for it at each start. Stop it first. Without the passphrase the keys are lost, to you as well:
-    make a backup (`userpeer backup`, `userpeer words`) before.
+    Your peer then asks for it at each start; if it runs now, it goes on. Without the passphrase the keys are lost, to
+    you as well: make a backup (`userpeer backup`, `userpeer words`) before.
     """
 
     def new() -> str:
@@ -52,16 +54,24 @@ def seal(
 @json_option
 @click.pass_obj
 def unseal(obj: Context, passphrase_file: str | None, passphrase_fd: int | None) -> None:
-    """Let the secret keys lie open in the store again, readable by your user alone. Stop your peer first."""
+    """Let the secret keys lie open in the store again, readable by your user alone."""
     _change(obj, asking(passphrase_file, passphrase_fd), None)
     print_item(obj, {"sealed": False}, "The keys are not sealed any more.")
 
 
 def _change(obj: Context, old: Ask, new: Ask | None) -> None:
+    """Through the running peer if there is one, else on the store itself."""
     try:
-        asyncio.run(_reseal(obj.settings, old, new))
-    except StorageLocked as error:
-        fail(obj, StorageLocked(f"{error}. Stop your peer first: the files are written anew."))
+        try:
+            (about,) = call(obj.settings.control_socket, "sealed", {})
+        except NotRunning:
+            asyncio.run(_reseal(obj.settings, old, new))
+            return
+        given = {"current": old()} if about["sealed"] else {}
+        if new is None:
+            list(call(obj.settings.control_socket, "unseal", given))
+        else:
+            list(call(obj.settings.control_socket, "seal", {**given, "new": new()}))
     except (MeadowError, OSError) as error:
         fail(obj, error)
 

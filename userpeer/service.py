@@ -29,6 +29,7 @@ from .pending import Waiting
 from .publishing import Publisher, Written
 from .reading import Reader
 from .restoring import Restoring
+from .sealing import Sealing
 from .settings import Address, Settings
 from .submitting import Submissions
 from .unlocking import Ask
@@ -75,6 +76,7 @@ class PeerService:
         self.drafts = DraftStore(settings.drafts)
         self.waiting = Waiting(settings.pending, publisher, self.drafts, settings.undo_seconds, self._tell)
         self.media = Media(peer, bee, publisher)
+        self.sealing = Sealing(peer, in_memory=settings.memory_only)
         self.importing = ImportJob(publisher, self.reader, self._tell)
         self.bees = Bees(peer, bee)
         self.restoring = Restoring(

@@ -111,7 +111,9 @@ class ProfileView(View):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyView(View):
-    """`key.html`: the key as text and as a QR code (an inline SVG), and where this peer listens."""
+    """`key.html`: the key as text and as a QR code (an inline SVG), and where this peer listens. `form`: of the backup;
+    `sealing`: of the seal; `is_private`: only this machine can reach the page.
+    """
 
     id: str
     qr: str
@@ -119,7 +121,9 @@ class KeyView(View):
     listening: str | None
     directory: str
     is_sealed: bool
+    is_private: bool
     form: Form
+    sealing: Form
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from ..crypto.keys import random_bytes
 from ..crypto.vault import MODERATE, Cost, Vault, open_secret, seal_secret
-from ..errors import BadArgument, StoreSealed
+from ..errors import BadArgument, StoreSealed, WrongPassphrase
 from ..storage.base import Storage
 from .layout import IDENTITY, PRIMARY_KEY, SEAL, U32, UNSWEPT, Identity, core_bounds, log_prefix
 
@@ -50,14 +50,29 @@ def take_primary_key(storage: Storage, wished: bytes | None, passphrase: str | N
     return stored
 
 
-def reseal(storage: Storage, primary_key: bytes, passphrase: str | None, cost: Cost = MODERATE) -> None:
-    """Seal the secrets by `passphrase`, also instead of an earlier one; None: let them lie open again.
+def seal_of(primary_key: bytes, passphrase: str | None, cost: Cost = MODERATE) -> bytes | None:
+    """What `reseal` takes; slow by intention, and touches no store, so it may run in a thread."""
+    return None if passphrase is None else seal_secret(primary_key, passphrase, cost)
+
+
+def opens_with(sealed: bytes, passphrase: str) -> bool:
+    """Whether it is the passphrase; as slow. Raises `StorageCorrupt`."""
+    try:
+        open_secret(sealed, passphrase)
+    except WrongPassphrase:
+        return False
+    return True
+
+
+def reseal(storage: Storage, primary_key: bytes, sealed: bytes | None) -> None:
+    """Seal the secrets by a passphrase (`sealed`: what `seal_of` gave), also instead of an earlier one; None: let them
+    lie open again.
 
     Durable, and nothing of what lay open is left in the files, when it returns. Raises `StorageError`; then the store
     may be in either state, never between them.
     """
     before = storage.vault
-    after = None if passphrase is None else Vault(primary_key)
+    after = None if sealed is None else Vault(primary_key)
     if (before is None) is not (after is None):
         for _, entry in storage.range(*core_bounds()):
             at = log_prefix(U32.unpack_from(entry)[0]) + IDENTITY
@@ -65,12 +80,12 @@ def reseal(storage: Storage, primary_key: bytes, passphrase: str | None, cost: C
             identity = None if value is None else Identity.decode(value, before)
             if identity is not None and identity.key_pair is not None:
                 storage.put(at, identity.encode(after))
-    if passphrase is None:
+    if sealed is None:
         storage.put(PRIMARY_KEY, primary_key)
         storage.delete(SEAL)
         storage.delete(UNSWEPT)
     else:
-        storage.put(SEAL, seal_secret(primary_key, passphrase, cost))
+        storage.put(SEAL, sealed)
         storage.delete(PRIMARY_KEY)
         storage.put(UNSWEPT, b"\x01")
     storage.commit()

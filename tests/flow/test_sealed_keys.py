@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import pty
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
+from core.errors import StorageError
+from core.storage import LmdbStorage
+from core.storage.journal import Journal
 from tests.support.hyp import hyp
-from tests.support.userpeer import command, json_lines, running
+from tests.support.userpeer import command, json_lines, running, served_app
+from tests.support.waiting import wait_for
+from userpeer.call import RemoteError, call
+from userpeer.drafts import PostDraft
+from userpeer.errors import NotRunning
 from userpeer.service import open_service
 from userpeer.settings import Settings
 from userpeer.unlocking import ENVIRONMENT
+
+pytestmark = pytest.mark.anyio
 
 PASSPHRASE = "Zwölf Bienen im Klee"
 
@@ -64,14 +76,115 @@ def test_every_way_to_give_it(sealed: Path, tmp_path: Path, monkeypatch: pytest.
         posts = json_lines(command(sealed, "bee", "ls", "--gte", "post/", "--lt", "post0"))
         assert {post["value"]["text"] for post in posts} == {"before it was sealed", "from the environment"}
         assert PASSPHRASE.encode() not in Path(f"/proc/{process.pid}/cmdline").read_bytes()
-        busy = command(sealed, "unseal", "--passphrase-file", file)
-        assert busy.returncode == 1
-        assert "Stop your peer first" in busy.stderr
+        monkeypatch.setenv(ENVIRONMENT, "not these words")
+        wrong = command(sealed, "unseal")
+        assert wrong.returncode == 1
+        assert "not the passphrase" in wrong.stderr
         key = ready["key"]
 
     done = command(sealed, "unseal", "--passphrase-file", file)
     assert done.returncode == 0, done.stderr
     assert command(sealed, "key").stdout.strip() == key
+
+
+def test_a_peer_that_runs_and_is_written_to_is_sealed_and_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sealed, sealed anew and killed while programs write: nothing that was acknowledged is lost, nothing lies open."""
+    directory, file = tmp_path / "peer", tmp_path / "passphrase"
+    file.write_text(f"{PASSPHRASE}\n", encoding="utf-8")
+    assert command(directory, "post", "the first").returncode == 0
+    secret = secret_of(directory)
+    acknowledged: list[str] = []
+    with running(directory) as (process, _):
+
+        def write() -> None:
+            with suppress(NotRunning, RemoteError):  # it was killed
+                while True:
+                    text = f"number {len(acknowledged)}"
+                    list(call(directory / "control.sock", "post", {"text": text}))
+                    acknowledged.append(text)
+
+        writer = Thread(target=write)
+        writer.start()
+        wait_for(lambda: len(acknowledged) > 5, "the first posts")
+        done = command(directory, "seal", "--new-passphrase-file", str(file))
+        assert done.returncode == 0, done.stderr
+        assert files_with(directory, secret, PASSPHRASE.encode()) == []
+        monkeypatch.setenv(ENVIRONMENT, PASSPHRASE)
+        assert command(directory, "unseal").returncode == 0
+        assert files_with(directory, secret) != []
+        assert command(directory, "seal", "--new-passphrase-file", str(file)).returncode == 0
+        before = len(acknowledged)
+        wait_for(lambda: len(acknowledged) > before + 5, "more posts")
+        process.kill()
+        writer.join()
+    refused = command(directory, "key")
+    assert "sealed by a passphrase" in refused.stderr
+    monkeypatch.setenv(ENVIRONMENT, PASSPHRASE)
+    posts = json_lines(command(directory, "bee", "ls", "--gte", "post/", "--lt", "post0"))
+    assert {*acknowledged, "the first"} <= {post["value"]["text"] for post in posts}
+    assert files_with(directory, secret, PASSPHRASE.encode()) == []
+
+
+async def test_the_page_seals_changes_and_opens(tmp_path: Path) -> None:
+    new = "another passphrase"
+    async with served_app(tmp_path) as (service, app, client):
+        secret = service.peer.store.primary_key
+        await service.publisher.post(PostDraft(text="hello"))
+        service.peer.store.commit()
+
+        async def said(path: str, **fields: str) -> str:
+            answer = await client.post(path, data=fields, follow_redirects=True)
+            assert PASSPHRASE not in answer.text
+            assert new not in answer.text
+            return answer.text
+
+        assert "at least 8 characters" in await said("/key/seal", new="short", repeated="short")
+        assert "one line" in await said("/key/seal", new="two\nlines of it", repeated="two\nlines of it")
+        assert "passphrases differ" in await said("/key/seal", new=PASSPHRASE, repeated=new)
+        assert not service.sealing.is_sealed
+        assert "is sealed. The next start" in await said("/key/seal", new=PASSPHRASE, repeated=PASSPHRASE)
+        assert files_with(tmp_path, secret, PASSPHRASE.encode()) == []
+        await service.publisher.post(PostDraft(text="it goes on"))
+        # A page left open does not change the seal of somebody who knows the passphrase.
+        assert "not the passphrase" in await said("/key/seal", new=new, repeated=new)
+        assert "not the passphrase" in await said("/key/seal", current=new, new=new, repeated=new)
+        assert "not the passphrase" in await said("/key/unseal")
+        changed = await said("/key/seal", current=PASSPHRASE, new=new, repeated=new)
+        assert "the old one opens nothing" in changed
+        assert "not the passphrase" in await said("/key/unseal", opening=PASSPHRASE)
+        app.state.is_private = False  # as when the page listens to other machines
+        page = await client.get("/key")
+        assert "/key/unseal" not in page.text
+        assert "would cross the network in clear" in page.text
+        assert "would cross the network in clear" in await said("/key/unseal", opening=new)
+        assert service.sealing.is_sealed
+        app.state.is_private = True
+        assert "not sealed any more" in await said("/key/unseal", opening=new)
+    assert await asyncio.to_thread(secret_of, tmp_path) == secret
+
+
+async def test_a_disk_that_is_full_leaves_it_sealed_or_open_and_says_which(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> None:
+        raise StorageError("the disk is full")
+
+    def broken(_: object, __: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    async with served_app(tmp_path) as (service, _, client):
+        with monkeypatch.context() as patched:
+            patched.setattr(LmdbStorage, "rewrite", fail)
+            answer = await client.post("/key/seal", data={"new": PASSPHRASE, "repeated": PASSPHRASE})
+            assert "sealed by the new passphrase, but" in answer.text
+        assert service.sealing.is_sealed
+        with monkeypatch.context() as patched:
+            patched.setattr(Journal, "append", broken)
+            fields = {"current": PASSPHRASE, "new": "another passphrase", "repeated": "another passphrase"}
+            assert "The keys are sealed by the new" not in (await client.post("/key/seal", data=fields)).text
+        assert await service.peer.store.opens_with(PASSPHRASE)
 
 
 def test_the_terminal_and_a_descriptor(sealed: Path, tmp_path: Path) -> None:

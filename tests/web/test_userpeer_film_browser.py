@@ -100,11 +100,11 @@ async def test_a_backup_is_downloaded_and_opens_with_its_passphrase(chromium: An
     with running(tmp_path / "peer") as (_, ready):
         async with open_page(chromium) as page:
             await page.goto(ready["web"] + "key#backup")
-            await page.get_by_label("Passphrase").fill("eight bees hum")
+            await page.get_by_label("Passphrase", exact=True).fill("eight bees hum")
             await page.get_by_label("The same again").fill("eight bees sum")
             await page.get_by_role("button", name="Download the backup").click()
             await page.get_by_text("The two passphrases differ").wait_for()
-            await page.get_by_label("Passphrase").fill("eight bees hum")
+            await page.get_by_label("Passphrase", exact=True).fill("eight bees hum")
             await page.get_by_label("The same again").fill("eight bees hum")
             async with page.expect_download() as coming:
                 await page.get_by_role("button", name="Download the backup").click()

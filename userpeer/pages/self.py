@@ -20,6 +20,12 @@ from .render import frame, page, see_other, service_of, typed, typed_with_images
 AVATAR_SIDE = 512
 """Pixels; a picture beside a name needs no more."""
 
+_SAID = {
+    "sealed": "Your secret key is sealed. The next start of your peer asks for the passphrase.",
+    "resealed": "Your secret key is sealed by the new passphrase; the old one opens nothing any more.",
+    "unsealed": "Your secret key is not sealed any more.",
+}
+
 
 async def profile(request: Request) -> Response:
     """GET /profile"""
@@ -55,7 +61,7 @@ async def save_profile(request: Request) -> Response:
 
 async def key(request: Request) -> Response:
     """GET /key"""
-    return await _key_page(request, Form())
+    return await key_page(request)
 
 
 async def backup(request: Request) -> Response:
@@ -67,7 +73,7 @@ async def backup(request: Request) -> Response:
         if passphrase != values.get("again", ""):
             raise InvalidField("again", "The two passphrases differ; type the same one twice.")
     except InvalidField as error:
-        return await _key_page(request, Form({}, {error.field: str(error)}), 422)
+        return await key_page(request, backup=Form({}, {error.field: str(error)}), status=422)
     sealed = await asyncio.to_thread(seal, await service.backup(), passphrase)
     name = f"meadow-backup-{service.key[:8]}.json"
     headers = {"content-disposition": f'attachment; filename="{name}"'}
@@ -80,17 +86,23 @@ async def nobody_has_it(request: Request) -> Response:
     return see_other("/")
 
 
-async def _key_page(request: Request, form: Form, status: int = 200) -> Response:
+async def key_page(
+    request: Request, *, backup: Form | None = None, sealing: Form | None = None, status: int = 200
+) -> Response:
+    """The page "Your key", with what was wrong in one of its forms. No passphrase is ever shown again."""
     service = service_of(request)
+    said = _SAID.get(request.query_params.get("did", ""))
     view = KeyView(
-        **await frame(request),
-        form=form,
+        **await frame(request, Notice(said) if said else None),
+        form=backup or Form(),
+        sealing=sealing or Form(),
         id=service.id,
         qr=qr_code(service.key),
         info=service.info(),
         listening=str(service.listening) if service.listening else None,
         directory=str(service.settings.directory.resolve()),
-        is_sealed=service.peer.store.is_sealed,
+        is_sealed=service.sealing.is_sealed,
+        is_private=request.app.state.is_private,
     )
     return page(request, "key.html", view, status=status)
 
