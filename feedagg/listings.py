@@ -1,4 +1,4 @@
-"""The lists a reader can follow: each has a page, and the same as RSS, Atom and JSON Feed."""
+"""The lists a reader can follow: each has a page, the same as RSS, Atom and JSON Feed, and its bees as OPML."""
 
 from __future__ import annotations
 
@@ -12,22 +12,26 @@ from core.records import Post, Watch, parse_record
 from feedagg import answers, find, queries, search, sources, views
 from feedagg.queries import PAGE, Item, Order, Page, Place
 
-FORMATS: Final = ("rss", "atom", "json")
+FORMATS: Final = ("rss", "atom", "json", "opml")
 MEDIA_TYPES: Final = {
     "rss": "application/rss+xml",
     "atom": "application/atom+xml",
     "json": "application/feed+json",
+    "opml": "text/x-opml",
 }
-NAMES: Final = {"rss": "RSS", "atom": "Atom", "json": "JSON Feed"}
+NAMES: Final = {"rss": "RSS", "atom": "Atom", "json": "JSON Feed", "opml": "OPML"}
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A list and where its page is: `path` with its query, relative to the site. Newest first."""
+    """A list and where its page is: `path` with its query, relative to the site. Newest first. `bees`: whose it is,
+    besides those who wrote what is on it.
+    """
 
     title: str
     path: str
     page: Page
+    bees: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +44,7 @@ class FeedLink:
 
 
 def links(path: str) -> list[FeedLink]:
-    """The feeds of the list whose page is at `path`."""
+    """The feeds of the list whose page is at `path`, and its bees as subscriptions."""
     if path == "/" or path.startswith("/?"):
         return [FeedLink(NAMES[name], MEDIA_TYPES[name], f"/feed.{name}{path[1:]}") for name in FORMATS]
     return [FeedLink(NAMES[name], MEDIA_TYPES[name], f"/feeds/{name}{path}") for name in FORMATS]
@@ -79,7 +83,8 @@ def bee(
     if sources.get(connection, key) is None:
         return None
     author = views.author(key, queries.profiles(connection, [key]).get(key))
-    return Listing(author.name, author.href, queries.of_bee(connection, key, before=before, size=size))
+    page = queries.of_bee(connection, key, before=before, size=size)
+    return Listing(author.name, author.href, page, (key,))
 
 
 def tag(connection: Connection, name: str, *, before: Place | None = None, size: int = PAGE) -> Listing:
@@ -107,7 +112,7 @@ def thread(
 ) -> Listing:
     page = answers.newest_replies(connection, bee, key, before=before, size=size)
     author = views.author(bee, queries.profiles(connection, [bee]).get(bee))
-    return Listing(f"Replies to {author.name}", thread_path(bee.hex(), key), page)
+    return Listing(f"Replies to {author.name}", thread_path(bee.hex(), key), page, (bee,))
 
 
 def found(

@@ -104,11 +104,9 @@ def atom(
 
 
 def opml(*, title: str, base: str, bees: Iterable[tuple[Author, list[FeedLink]]]) -> bytes:
-    """The bees that are followed as a list of subscriptions (http://opml.org/spec2.opml)."""
+    """Bees as a list of subscriptions (http://opml.org/spec2.opml)."""
     root = Element("opml", {"version": "2.0"})
-    head = SubElement(root, "head")
-    _add(head, "title", title)
-    _add(head, "dateCreated", format_datetime(datetime.now(UTC), usegmt=True))
+    _add(SubElement(root, "head"), "title", title)
     body = SubElement(root, "body")
     for author, links in bees:
         SubElement(

@@ -18,9 +18,10 @@ from feedagg.web import aggregator, page, problem
 @dataclass(frozen=True, slots=True)
 class FilmView:
     """`average`: half stars, 1 to 10, None without ratings; `people`: how many gave one; `bars`: (rating, how many
-    gave it, in per cent of the most frequent); `proofs`: where the signed ratings are.
+    gave it, in per cent of the most frequent); `href`: this page; `proofs`: where the signed ratings are.
     """
 
+    href: str
     title: str
     year: int | None
     average: float | None
@@ -46,16 +47,18 @@ async def show(request: Request) -> Response:
     if named is None:
         sentence = "No bee that is followed here says anything about this film."
         return problem(request, 404, "A film nobody watched", sentence)
+    href = views.film_href(name)
     most = max(film.distribution, default=0) or 1
     view = FilmView(
+        href=href,
         title=named.title,
         year=named.year,
         average=film.average,
         people=film.ratings,
         bars=[(n, many, round(100 * many / most)) for n, many in enumerate(film.distribution, 1)],
-        feeds=listings.links(views.film_href(name)),
+        feeds=listings.links(href),
         cards=cards,
         paging=paging(request, film.page),
-        proofs=f"/proofs{views.film_href(name)}",
+        proofs=f"/proofs{href}",
     )
     return page(request, "feedagg/film.html", view, block="records")

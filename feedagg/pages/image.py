@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
 from typing import Final
 
+from markupsafe import escape
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -31,7 +31,10 @@ async def show(request: Request) -> Response:
     post = parse_record(item.key, item.value)
     if not isinstance(post, Post) or number >= len(post.media) or width not in imaging.WIDTHS:
         raise HTTPException(404)
-    return await _answer(here.pictures.get(bee, post.media[number].blob, width))
+    try:
+        return _shown(await here.pictures.get(bee, post.media[number].blob, width))
+    except NoPicture as why:
+        return PlainTextResponse(str(why), why.status, _why_not(why))
 
 
 async def portrait(request: Request) -> Response:
@@ -43,14 +46,18 @@ async def portrait(request: Request) -> Response:
     is_shown = source is not None and source.state != sources.REFUSED
     if not is_shown or not isinstance(record, Profile) or record.avatar is None:
         raise HTTPException(404)
-    return await _answer(here.pictures.get_soon(bee, record.avatar, imaging.MARK))
-
-
-async def _answer(picture: Awaitable[bytes]) -> Response:
     try:
-        data = await picture
+        return _shown(await here.pictures.get_soon(bee, record.avatar, imaging.MARK))
     except NoPicture as why:
-        headers = {"retry-after": "60"} if why.status in (503, 504) else {}
-        return PlainTextResponse(str(why), why.status, headers | {"cache-control": "no-store"})
+        # A browser draws what an error brings: nothing, so that the honeycomb below stays to be seen.
+        empty = f'<svg xmlns="http://www.w3.org/2000/svg"><title>{escape(str(why))}</title></svg>'
+        return Response(empty, why.status, _why_not(why), media_type="image/svg+xml")
+
+
+def _why_not(why: NoPicture) -> dict[str, str]:
+    return ({"retry-after": "60"} if why.status in (503, 504) else {}) | {"cache-control": "no-store"}
+
+
+def _shown(data: bytes) -> Response:
     headers = {"cache-control": f"public, max-age={KEPT_SECONDS}", "content-disposition": "inline"}
     return Response(data, media_type="image/webp", headers=headers)

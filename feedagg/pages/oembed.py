@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, Final
-from urllib.parse import unquote, unquote_to_bytes, urlsplit
+from urllib.parse import unquote, unquote_plus, unquote_to_bytes, urlsplit
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from markupsafe import escape
@@ -85,8 +85,8 @@ def _listing(
     if place == "film":
         return listings.film(connection, unquote(path.removeprefix("/film/")))
     if place == "search":
-        words = next((unquote(part[2:]) for part in query.split("&") if part.startswith("q=")), "")
-        return listings.found(connection, words.replace("+", " "), order=Order.DATE, size=1)
+        words = next((part[2:] for part in query.split("&") if part.startswith("q=")), "")
+        return listings.found(connection, unquote_plus(words), order=Order.DATE, size=1)
     try:
         bee = parse_key(name)
     except BadArgument:

@@ -1,8 +1,8 @@
-"""`/feed.rss`, `/feeds/<format>/...`: every list for feed readers; `/bees.opml`: all bees as subscriptions."""
+"""`/feed.rss`, `/feeds/<format>/...`: every list for feed readers, and its bees as OPML; `/bees.opml`: all bees."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 from typing import Any
 
@@ -20,10 +20,14 @@ from feedagg.web import aggregator, base_url
 
 MAX_ITEMS = 100
 MAX_SUBSCRIPTIONS = 20_000
+SUBSCRIBED_PAGES = 5
+"""Pages of `MAX_ITEMS` records that are looked through for the bees of a list."""
 
 
 async def feed(request: Request) -> Response:
     """`/feed.<format>`: the merged feed; `?before=` and `?limit=` page, `?sort=arrival` orders by arrival."""
+    if request.path_params["format"] == "opml":
+        return await subscriptions(request)
     site, order = aggregator(request).settings.site_name, Order.parse(request.query_params.get("sort"))
     return await _answer(
         request, lambda connection, **cut: listings.feed(connection, site, order=order, **cut)
@@ -72,15 +76,52 @@ async def subscriptions(request: Request) -> Response:
     base = base_url(request)
 
     def read(connection: Connection) -> bytes:
-        found = sources.listing(connection, MAX_SUBSCRIPTIONS)
-        profiles = queries.profiles(connection, [source.bee for source in found])
-        authors = [views.author(source.bee, profiles.get(source.bee)) for source in found]
-        bees = [(author, listings.links(author.href)) for author in authors]
-        return xml_feeds.opml(title=f"{here.settings.site_name}: bees", base=base, bees=bees)
+        listed = sources.listing(connection, MAX_SUBSCRIPTIONS)
+        bees = [source.bee for source in listed if source.state != sources.REFUSED]
+        return _opml(connection, f"{here.settings.site_name}: bees", base, bees)
 
-    body = await here.database.read(read)
-    headers = {"content-disposition": 'attachment; filename="bees.opml"'}
-    return Response(body, media_type="text/x-opml; charset=utf-8", headers=headers)
+    return _cached(request, await here.database.read(read), MEDIA_TYPES["opml"], "bees.opml")
+
+
+def _opml(connection: Connection, title: str, base: str, bees: Sequence[bytes]) -> bytes:
+    profiles = queries.profiles(connection, bees)
+    authors = [views.author(bee, profiles.get(bee)) for bee in bees]
+    return xml_feeds.opml(
+        title=title, base=base, bees=[(author, listings.links(author.href)) for author in authors]
+    )
+
+
+async def _bees_of(request: Request, read: Callable[..., Listing | None]) -> Response:
+    """Those who wrote the newest records of a list, as subscriptions; the last to write first."""
+    here, base = aggregator(request), base_url(request)
+
+    def load(connection: Connection) -> bytes | None:
+        bees: dict[bytes, None] = {}
+        before, title = None, ""
+        for _ in range(SUBSCRIBED_PAGES):
+            listing = read(connection, before=before, size=MAX_ITEMS)
+            if listing is None:
+                break
+            title, before = listing.title, listing.page.end
+            bees |= dict.fromkeys([item.bee for item in listing.page.items] + list(listing.bees))
+            if not listing.page.has_older or before is None:
+                break
+        if not title:
+            return None
+        return _opml(
+            connection, f"{title} · {here.settings.site_name}: bees", base, _followed(connection, bees)
+        )
+
+    body = await here.database.read(load)
+    if body is None:
+        raise HTTPException(404)
+    return _cached(request, body, MEDIA_TYPES["opml"], "bees.opml")
+
+
+def _followed(connection: Connection, bees: Iterable[bytes]) -> list[bytes]:
+    """Those of them that are read here, so that their feeds are to be had."""
+    found = ((bee, sources.get(connection, bee)) for bee in bees)
+    return [bee for bee, source in found if source is not None and source.state != sources.REFUSED]
 
 
 async def _answer(request: Request, read: Callable[..., Listing | None]) -> Response:
@@ -88,6 +129,8 @@ async def _answer(request: Request, read: Callable[..., Listing | None]) -> Resp
     kind = request.path_params["format"]
     if kind not in FORMATS:
         raise HTTPException(404)
+    if kind == "opml":
+        return await _bees_of(request, read)
     here, base = aggregator(request), base_url(request)
     before = Place.parse(request.query_params.get("before"))
     size = _limit(request.query_params.get("limit"))
@@ -126,10 +169,12 @@ async def _answer(request: Request, read: Callable[..., Listing | None]) -> Resp
     return _cached(request, bytes(body), MEDIA_TYPES[kind])
 
 
-def _cached(request: Request, body: bytes, media_type: str) -> Response:
-    """The document, or 304 for a reader that has it."""
+def _cached(request: Request, body: bytes, media_type: str, name: str | None = None) -> Response:
+    """The document, or 304 for a reader that has it. `name`: what a browser saves it as, instead of showing it."""
     etag = f'"{blake2b(body, digest_size=12).hexdigest()}"'
     headers = {"access-control-allow-origin": "*", "cache-control": "no-cache", "etag": etag}
+    if name is not None:
+        headers["content-disposition"] = f'attachment; filename="{name}"'
     if etag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
     # JSON names its own encoding; XML that names none over HTTP is taken for something else by some.

@@ -37,8 +37,11 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class ThreadView:
-    """`root` is None where the root is not shown here, and `absence` says why. `paging.older` leads to earlier ones."""
+    """`root` is None where the root is not shown here, and `absence` says why. `paging.older` leads to earlier ones.
+    `href`: this page.
+    """
 
+    href: str
     root: Card | None
     absence: str
     root_href: str
@@ -91,13 +94,15 @@ async def show(request: Request) -> Response:
         shown = item is not None and item.status == Status.SHOWN and not item.hidden
         cards = views.cards(connection, [*([item] if item is not None and shown else []), *found.items])
         by_id = {card.id: card for card in cards}
+        href = listings.thread_path(bee.hex(), key)
         return ThreadView(
+            href=href,
             root=by_id.get(views.dom_id(bee, key)) if shown else None,
             absence="" if shown else absence(sources.get(connection, bee), item),
             root_href=views.permalink(bee, key),
             replies=_conversation(connection, (bee, key), item, found.items, by_id),
             paging=paging(request, found, oldest_first=True),
-            feeds=listings.links(listings.thread_path(bee.hex(), key)),
+            feeds=listings.links(href),
         )
 
     view = await here.database.read(read)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
+from feedagg.aggregator import Aggregator
 from tests.conftest import skip_or_fail
+from tests.support.feedagg import aggregator, client
 from tests.support.screens import browser, why_browser_is_missing
 
 
@@ -17,3 +21,17 @@ async def chromium() -> AsyncIterator[Any]:
     skip_or_fail(why_browser_is_missing())
     async with browser() as started:
         yield started
+
+
+@pytest.fixture
+async def running(tmp_path: Path) -> AsyncIterator[Aggregator]:
+    """An aggregator without anybody to read."""
+    async with aggregator(tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def web(running: Aggregator) -> AsyncIterator[httpx2.AsyncClient]:
+    """Who asks for its pages."""
+    async with client(running) as opened:
+        yield opened

@@ -1,15 +1,11 @@
-"""What a reader can open: tags, films, conversations, the search, both orders, and every list for feed readers."""
+"""What a reader can open: tags, films, conversations, the search, both orders."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
-from xml.etree import ElementTree
+from urllib.parse import quote
 
-import feedparser
 import httpx2
 import pytest
 from hypothesis import given
@@ -20,27 +16,12 @@ from feedagg import moderation, sources, store, views
 from feedagg.aggregator import Aggregator
 from feedagg.decide import Operation, Position, decide
 from feedagg.ingest import now_ms
-from feedagg.xml_feeds import clean
-from tests.support.feedagg import aggregator, client, delete, put
+from tests.support.feedagg import delete, put
 
 pytestmark = pytest.mark.anyio
 
 BEE, OTHER, STRANGER = bytes(range(32)), bytes(range(1, 33)), bytes(range(2, 34))
 START = now_ms() - 10_000_000
-CONTROL = "bell \x07 and \x1b[31m\x0b \ufffe done"
-HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>]]>'\"&" + CONTROL
-
-
-@pytest.fixture
-async def running(tmp_path: Path) -> AsyncIterator[Aggregator]:
-    async with aggregator(tmp_path) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def web(running: Aggregator) -> AsyncIterator[httpx2.AsyncClient]:
-    async with client(running) as opened:
-        yield opened
 
 
 async def fill(running: Aggregator, operations: list[Operation], bee: bytes = BEE) -> None:
@@ -289,152 +270,3 @@ async def test_reactions_are_counted(running: Aggregator, web: httpx2.AsyncClien
     assert 'title="1 × 🎉"' in page
     await fill(running, [delete(2, f"react/{BEE.hex()}/{target.key.decode()}/like")], bytes([1]) * 32)
     assert 'title="1 × like"' in (await web.get("/")).text
-
-
-# --- for feed readers ---------------------------------------------------------------------------------
-
-AWKWARD = [
-    post(1, HOSTILE, tags=["Sci-Fi", "a<b"], cw=None),
-    post(2, "covered words", cw="spiders & more"),
-    movie(3, "Ran & <Co>", rating=9, review={"text": HOSTILE, "spoiler": True}),
-    put(4, "profile/self", {"name": "Ada <b> & Co", "createdAt": format_date(START)}),
-]
-
-
-def lists(root: Operation) -> dict[str, str]:
-    return {
-        "feed": "/feed.{}",
-        "feed by arrival": "/feed.{}?sort=arrival",
-        "bee": f"/feeds/{{}}/bee/{BEE.hex()}",
-        "tag": "/feeds/{}/tag/sci-fi",
-        "film": "/feeds/{}/film/t:ran-co:1985",
-        "thread": f"/feeds/{{}}/thread/{BEE.hex()}/{root.key.decode()}",
-        "search": "/feeds/{}/search?q=done",
-    }
-
-
-@pytest.mark.parametrize("name", list(lists(AWKWARD[0])))
-async def test_every_list_is_a_feed_that_readers_accept(
-    running: Aggregator, web: httpx2.AsyncClient, name: str
-) -> None:
-    await fill(running, AWKWARD)
-    await fill(running, [answer(1, "a reply " + CONTROL, ref(AWKWARD[0]))], OTHER)
-    path = lists(AWKWARD[0])[name]
-    document = (await web.get(path.format("json"))).json()
-    ids = [item["id"] for item in document["items"]]
-    assert ids
-    for kind, version in (("rss", "rss20"), ("atom", "atom10")):
-        response = await web.get(path.format(kind))
-        assert response.headers["content-type"].startswith(f"application/{kind}+xml")
-        ElementTree.fromstring(response.content)  # well-formed XML 1.0, whatever the authors wrote
-        parsed = feedparser.parse(response.content, response_headers=dict(response.headers))
-        assert not parsed.bozo, parsed.get("bozo_exception")
-        assert parsed.version == version
-        assert [entry.id for entry in parsed.entries] == ids
-        for entry in parsed.entries:
-            assert entry.title
-            assert urlsplit(entry.link).netloc
-            assert entry.published_parsed
-            assert entry.author
-            body = entry.content[0].value if kind == "atom" else entry.description
-            assert "<script" not in body
-            assert "onerror=" not in re.sub(r"&lt;.*?&gt;", "", body)
-        own = next(link.href for link in parsed.feed.links if link.rel == "self")
-        assert own == f"http://localhost:8080{path.format(kind)}"
-        page = urlsplit(parsed.feed.link)
-        assert (await web.get(f"{page.path}?{page.query}")).status_code == 200
-    again = await web.get(path.format("atom"), headers={"if-none-match": response.headers["etag"]})
-    assert again.status_code == 304
-
-
-async def test_what_is_covered_stays_covered_in_feeds(running: Aggregator, web: httpx2.AsyncClient) -> None:
-    await fill(running, AWKWARD)
-    for kind in ("rss", "atom"):
-        entries = {
-            entry.link.rpartition("/")[2]: entry
-            for entry in feedparser.parse((await web.get(f"/feed.{kind}")).content).entries
-        }
-        covered = entries[f"{2:016x}"]
-        assert "covered words" not in covered.title
-        assert "spiders" in covered.title
-    embedded = (await web.get(f"/oembed?url=/bee/{BEE.hex()}/post/{2:016x}")).json()
-    assert "<details>" in embedded["html"]
-
-
-async def test_feeds_are_paged_and_announced_on_their_pages(
-    running: Aggregator, web: httpx2.AsyncClient
-) -> None:
-    await fill(running, [post(n, f"n{n}", tags=["all"]) for n in range(1, 46)])
-    for url in ("/", f"/bee/{BEE.hex()}", "/tag/all", "/search?q=tag:all"):
-        page = (await web.get(url)).text
-        found = re.findall(r'<link rel="alternate" type="application/(\w+)\+\w+" [^>]*href="([^"]+)"', page)
-        assert [kind for kind, _ in found][:3] == ["rss", "atom", "feed"], url
-        for kind, href in found[:2]:
-            first = feedparser.parse((await web.get(href.replace("&amp;", "&"))).content)
-            following = next(link.href for link in first.feed.links if link.rel == "next")
-            second = feedparser.parse((await web.get(following)).content)
-            assert len(first.entries) + len(second.entries) == 45, (url, kind)
-            assert not {entry.id for entry in first.entries} & {entry.id for entry in second.entries}
-
-
-async def test_nothing_that_is_not_there_is_a_feed(web: httpx2.AsyncClient) -> None:
-    for url in ("/feed.exe", f"/feeds/rss/bee/{BEE.hex()}", "/feeds/rss/film/t:x:1", "/feeds/xml/tag/a"):
-        assert (await web.get(url)).status_code == 404, url
-
-
-async def test_the_bees_as_subscriptions(running: Aggregator, web: httpx2.AsyncClient) -> None:
-    await fill(running, AWKWARD)
-    await fill(running, [post(1, "x")], OTHER)
-    response = await web.get("/bees.opml")
-    outlines = ElementTree.fromstring(response.content).findall("./body/outline")
-    assert sorted(outline.attrib["text"] for outline in outlines) == [
-        "Ada <b> & Co",
-        f"Bee {OTHER.hex()[:6]}",
-    ]
-    for outline in outlines:
-        assert feedparser.parse((await web.get(outline.attrib["xmlUrl"])).content).entries
-
-
-# --- previews -----------------------------------------------------------------------------------------
-
-
-async def test_a_link_to_a_record_can_be_embedded(running: Aggregator, web: httpx2.AsyncClient) -> None:
-    await fill(running, AWKWARD)
-    permalink = f"http://localhost:8080/bee/{BEE.hex()}/movie/{3:016x}"
-    page = (await web.get(permalink)).text
-    found = re.search(r'type="application/json\+oembed" [^>]*href="([^"]+)"', page)
-    assert found is not None
-    for url in (found.group(1), f"/oembed?url={quote(permalink)}&maxwidth=300&maxheight=100"):
-        embedded = (await web.get(url.replace("&amp;", "&"))).json()
-        assert embedded["version"] == "1.0"
-        assert embedded["type"] == "rich"
-        assert embedded["author_name"] == "Ada <b> & Co"
-        assert permalink in embedded["html"]
-        assert "<script" not in embedded["html"]
-        assert isinstance(embedded["width"], int)
-    assert embedded["width"] <= 300
-    assert embedded["height"] <= 100
-    xml = ElementTree.fromstring((await web.get(f"/oembed?url={quote(permalink)}&format=xml")).content)
-    assert xml.findtext("html") == clean((await web.get(f"/oembed?url={quote(permalink)}")).json()["html"])
-
-
-async def test_every_page_has_a_preview_and_nothing_else_has(
-    running: Aggregator, web: httpx2.AsyncClient
-) -> None:
-    await fill(running, AWKWARD)
-    thread = f"/thread/{BEE.hex()}/{AWKWARD[0].key.decode()}"
-    for url in ("/", f"/bee/{BEE.hex()}", "/tag/sci-fi", "/film/t:ran-co:1985", thread, "/search?q=ran"):
-        embedded = (await web.get("/oembed", params={"url": f"http://localhost:8080{url}"})).json()
-        assert embedded["type"] == "link", url
-        assert embedded["title"]
-    await running.database.write(moderation.hide, BEE, AWKWARD[1].key, "because", now_ms())
-    for url in (
-        "http://example.org/",
-        f"/bee/{'ee' * 32}",
-        f"/bee/{BEE.hex()}/{AWKWARD[1].key.decode()}",
-        "/nothing",
-        "",
-    ):
-        answered = await web.get("/oembed", params={"url": url or "//"})
-        assert answered.status_code == (200 if url == "" else 404), url
-    assert (await web.get("/oembed?url=/&format=yaml")).status_code == 501
