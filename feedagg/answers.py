@@ -10,9 +10,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from sqlalchemy import Connection, func, select, tuple_
+from sqlalchemy import Connection, func, select
 
 from feedagg.decide import target_of
+from feedagg.naming import are_records
 from feedagg.queries import Item, Order, Page, Place, item_columns
 from feedagg.tables import AIMED, LISTED, records
 
@@ -89,5 +90,5 @@ def rows(connection: Connection, names: Iterable[tuple[bytes, bytes]]) -> dict[t
     wanted = list(dict.fromkeys(names))
     if not wanted:
         return {}
-    query = select(*item_columns()).where(tuple_(records.c.bee, records.c.key).in_(wanted))
+    query = select(*item_columns()).where(are_records(wanted))
     return {(item.bee, item.key): item for item in (Item(*row) for row in connection.execute(query))}

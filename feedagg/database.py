@@ -24,7 +24,7 @@ from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError, Progr
 from core.errors import StorageError, StorageVersion
 from feedagg import words
 
-HEAD: Final = "0005"
+HEAD: Final = "0006"
 """The newest migration, so that a start needs no look at the scripts; a test compares it with them."""
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"

@@ -15,10 +15,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Connection, and_, delete, select
+from sqlalchemy import Connection, delete, select
 
 from core.records import value_hash
 from feedagg.decide import Status
+from feedagg.naming import is_record_of
 from feedagg.tables import feed_changes, records
 from feedagg.transparency import Change, time_digits
 
@@ -44,13 +45,12 @@ def catch_up(connection: Connection, limit: int) -> Catch:
     is worked on twice, or after another, does no harm.
     """
     noted = select(feed_changes).order_by(feed_changes.c.id).limit(limit).subquery()
-    here = and_(records.c.bee == noted.c.bee, records.c.key == noted.c.key)
     query = (
         select(
             noted.c.id, noted.c.bee, noted.c.key, noted.c.was_at, records.c.status, records.c.in_feed,
             records.c.hidden, records.c.sort_at, records.c.seq, records.c.first_seen, records.c.value,
         )
-        .select_from(noted.outerjoin(records, here))
+        .select_from(noted.outerjoin(records, is_record_of(noted)))
         .order_by(noted.c.id)
     )  # fmt: skip
     numbers: list[int] = []

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, delete, select, update
 
 from feedagg import decisions
 from feedagg.decisions import OPERATOR, Action
+from feedagg.naming import is_record
 from feedagg.policy import reason_of
 from feedagg.sources import REFUSED
 from feedagg.store import insert
@@ -43,5 +44,5 @@ def unhide(connection: Connection, bee: bytes, key: bytes, now: int, reason: str
 
 
 def _mark(connection: Connection, bee: bytes, key: bytes, *, is_hidden: bool) -> bool:
-    marked = update(records).where(records.c.bee == bee, records.c.key == key).values(hidden=is_hidden)
+    marked = update(records).where(is_record(bee, key)).values(hidden=is_hidden)
     return connection.execute(marked).rowcount > 0

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, select, true, update
 from core.errors import BadArgument
 from feedagg import decisions, sources
 from feedagg.decisions import OPERATOR, RULE, Action
+from feedagg.naming import is_by
 from feedagg.sources import FOLLOWING, PAUSED, PENDING, REFUSED, Source
 from feedagg.store import insert
 from feedagg.tables import choices, hidden, records
@@ -204,7 +205,7 @@ def _stand(
 
 def wrongly_shown(connection: Connection, bee: bytes, *, is_refused: bool) -> list[bytes]:
     """Keys of the rows that `show` would change."""
-    here = (records.c.bee == bee, records.c.hidden != _concealed(bee, is_refused=is_refused))
+    here = (is_by(bee), records.c.hidden != _concealed(bee, is_refused=is_refused))
     return list(connection.execute(select(records.c.key).where(*here)).scalars())
 
 
@@ -216,5 +217,5 @@ def _concealed(bee: bytes, *, is_refused: bool) -> Any:
 def show(connection: Connection, bee: bytes, *, is_refused: bool) -> None:
     """Mark the rows of a bee hidden as its standing and the hide list say."""
     concealed = _concealed(bee, is_refused=is_refused)
-    here = (records.c.bee == bee, records.c.hidden != concealed)
+    here = (is_by(bee), records.c.hidden != concealed)
     connection.execute(update(records).where(*here).values(hidden=concealed))

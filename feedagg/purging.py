@@ -17,6 +17,7 @@ from core.peer import Peer
 from feedagg import decisions, moderation, policy, sources
 from feedagg.decide import PURGED_REASON, Status, stored_key
 from feedagg.decisions import OPERATOR, Action
+from feedagg.naming import is_by, is_record
 from feedagg.policy import reason_of
 from feedagg.tables import bucket_of, hints, purges, records
 from feedagg.tables import sources as source_rows
@@ -45,7 +46,7 @@ def purge_bee(connection: Connection, bee: bytes, reason: str, now: int) -> int:
     if source is None:
         raise policy.NotFollowed(f"There is no bee {bee.hex()} here.")
     policy.refuse(connection, bee, now, why or "")
-    gone = connection.execute(delete(records).where(records.c.bee == bee)).rowcount
+    gone = connection.execute(delete(records).where(is_by(bee))).rowcount
     connection.execute(delete(hints).where(hints.c.bee == bee))
     nothing = {"fork": 0, "length": 0, "cursor": 0, "tail": 0, "error": None, "attempts": 0}
     here = (source_rows.c.bucket == bucket_of(bee), source_rows.c.bee == bee)
@@ -63,8 +64,8 @@ def purge_record(connection: Connection, bee: bytes, key: bytes, reason: str, no
         "status": int(Status.SKIPPED), "reason": PURGED_REASON, "kind": None, "value": None, "created_at": None,
         "film": None, "film_title": None, "rating": None, "in_feed": False, "target": None, "label": None,
     }  # fmt: skip
-    here = (records.c.bee == bee, records.c.key == stored_key(key))
-    found = connection.execute(update(records).where(*here).values(empty)).rowcount
+    here = is_record(bee, stored_key(key))
+    found = connection.execute(update(records).where(here).values(empty)).rowcount
     _ask(connection, bee, key, reason_of(reason, needed=True), now)
     return found > 0
 

@@ -16,7 +16,8 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import ColumnElement, Connection, Select, func, literal_column, select, tuple_
 
 from feedagg.decide import Status
-from feedagg.tables import ABOUT_FILM, IN_FEED, LISTED, SKIPPED, hidden, records
+from feedagg.naming import are_records, is_by, is_record
+from feedagg.tables import ABOUT_FILM, ABOUT_NAMED_FILM, IN_FEED, LISTED, SKIPPED, hidden, records
 
 PAGE: Final = 30
 PROFILE_KEY: Final = b"profile/self"
@@ -146,7 +147,7 @@ def of_bee(
     size: int = PAGE,
 ) -> Page:
     """The same of one bee, imports included."""
-    return page_of(connection, LISTED & (records.c.bee == bee), before, after, size)
+    return page_of(connection, LISTED & is_by(bee), before, after, size)
 
 
 def page_of(
@@ -175,7 +176,7 @@ def _items(connection: Connection, query: Select[Any]) -> list[Item]:
 
 def record(connection: Connection, bee: bytes, key: bytes) -> Item | None:
     """The row of one record, whatever its status."""
-    found = _items(connection, select(*_ITEM).where(records.c.bee == bee, records.c.key == key))
+    found = _items(connection, select(*_ITEM).where(is_record(bee, key)))
     return found[0] if found else None
 
 
@@ -187,14 +188,14 @@ def by_ids(connection: Connection, ids: Sequence[int]) -> list[Item]:
 
 def some(connection: Connection, bee: bytes, keys: Iterable[bytes]) -> list[Item]:
     """The rows of these keys that a feed would list, newest first."""
-    query = select(*_ITEM).where(IN_FEED, records.c.bee == bee, records.c.key.in_(list(keys)))
+    query = select(*_ITEM).where(IN_FEED, are_records((bee, key) for key in keys))
     return sorted(_items(connection, query), key=lambda item: item.place, reverse=True)
 
 
 def profiles(connection: Connection, bees: Iterable[bytes]) -> dict[bytes, bytes]:
     """The values of the profiles of these bees, where they have one."""
     query = select(records.c.bee, records.c.value)
-    query = query.where(records.c.bee.in_(set(bees)), records.c.key == PROFILE_KEY, _KEPT, ~records.c.hidden)
+    query = query.where(are_records((bee, PROFILE_KEY) for bee in set(bees)), _KEPT, ~records.c.hidden)
     return {row.bee: row.value for row in connection.execute(query)}
 
 
@@ -256,9 +257,15 @@ def _same_film(connection: Connection, name: str) -> ColumnElement[bool]:
     if name.startswith("t:"):
         return records.c.film_title == name
     titles = (
-        select(records.c.film_title).where(ABOUT_FILM, records.c.film == name).distinct().limit(MAX_SAME_FILM)
+        select(records.c.film_title)
+        .where(ABOUT_NAMED_FILM, records.c.film == name)
+        .distinct()
+        .limit(MAX_SAME_FILM)
     )
-    return records.c.film.in_([name, *connection.execute(titles).scalars()])
+    named = ABOUT_NAMED_FILM & (records.c.film == name)
+    found = list(connection.execute(titles).scalars())
+    has_title_only = records.c.film == records.c.film_title
+    return named | (ABOUT_FILM & has_title_only & records.c.film_title.in_(found)) if found else named
 
 
 # --- one bee --------------------------------------------------------------------------------------
@@ -276,12 +283,10 @@ class Tally:
 
 def tally(connection: Connection, bee: bytes) -> Tally:
     def by(column: Any, where: ColumnElement[bool]) -> dict[str, int]:
-        query = (
-            select(column, func.count()).where(records.c.bee == bee, where).group_by(column).order_by(column)
-        )
+        query = select(column, func.count()).where(is_by(bee), where).group_by(column).order_by(column)
         return {str(name): number for name, number in connection.execute(query)}
 
-    concealed = select(func.count()).where(records.c.bee == bee, records.c.hidden)
+    concealed = select(func.count()).where(is_by(bee), records.c.hidden)
     return Tally(
         listed=by(records.c.kind, LISTED),
         kept=by(records.c.kind, _KEPT),

@@ -19,6 +19,7 @@ from feedagg import policy, sources, words
 from feedagg.database import Database
 from feedagg.decide import PURGED_REASON, Row, Status
 from feedagg.derive import OtherTree, as_it_came, slices
+from feedagg.naming import are_records, is_by
 from feedagg.sources import Source
 from feedagg.tables import feed_changes, records
 
@@ -111,14 +112,14 @@ class _Work:
 
     def slice(self, rows: list[Row], missing: list[int]) -> None:
         for start in range(0, len(missing), AT_ONCE):
-            where = (records.c.bee == self._bee, records.c.seq.in_(missing[start : start + AT_ONCE]))
+            where = (is_by(self._bee), records.c.seq.in_(missing[start : start + AT_ONCE]))
             self._blockless.update(self._connection.execute(select(records.c.id).where(*where)).scalars())
         for start in range(0, len(rows), AT_ONCE):
             self._rows(rows[start : start + AT_ONCE])
 
     def _rows(self, rows: list[Row]) -> None:
-        here = (records.c.bee == self._bee, records.c.key.in_([row["key"] for row in rows]))
-        old = {row["key"]: row for row in self._connection.execute(select(records).where(*here)).mappings()}
+        here = are_records((self._bee, row["key"]) for row in rows)
+        old = {row["key"]: row for row in self._connection.execute(select(records).where(here)).mappings()}
         new = []
         gone = []
         for row in rows:
@@ -154,7 +155,7 @@ class _Work:
     def end(self) -> None:
         """What no block speaks about goes; then the hide list and the standing of the bee."""
         connection = self._connection
-        where = (records.c.bee == self._bee, records.c.seq >= 0, records.c.status != int(Status.STALE))
+        where = (is_by(self._bee), records.c.seq >= 0, records.c.status != int(Status.STALE))
         unexplained = []
         for row in connection.execute(select(records).where(*where)).mappings():
             is_explained = row["key"] in self._keys or row["id"] in self._blockless

@@ -16,6 +16,7 @@ from core.errors import BadArgument
 from feedagg import decisions, moderation, policy, sources
 from feedagg.decide import Status
 from feedagg.decisions import OPERATOR, Action
+from feedagg.naming import is_record
 from feedagg.policy import MAX_REASON, reason_of
 from feedagg.store import insert
 from feedagg.tables import appeals, hidden, records, reports
@@ -73,7 +74,7 @@ def report(
     said = _words(words)
     if reason == "other" and not said:
         raise BadArgument("Say in a sentence what is wrong with it.")
-    here = (records.c.bee == bee, records.c.key == key, records.c.status == int(Status.SHOWN))
+    here = (is_record(bee, key), records.c.status == int(Status.SHOWN))
     if connection.execute(select(records.c.hidden).where(*here)).scalar() is None:
         raise BadArgument("There is no such record on the pages of this site.")
     if _count(connection, reports, reports.c.state == "open") >= MAX_OPEN:

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, and_, case, delete, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from feedagg.decide import Position, Row, Status
+from feedagg.naming import is_by, is_record, unique_columns
 from feedagg.tables import bucket_of, hidden, readings, records, sources
 
 _REPLACED = (
@@ -70,7 +71,7 @@ def write(
 
 def changed_since(connection: Connection, bee: bytes, block: int, limit: int) -> list[bytes]:
     """Keys of at most `limit` rows that rest on blocks from `block` on."""
-    where = (records.c.bee == bee, records.c.seq >= block)
+    where = (is_by(bee), records.c.seq >= block)
     return list(connection.execute(select(records.c.key).where(*where).limit(limit)).scalars())
 
 
@@ -89,7 +90,7 @@ def rewind(
     `first_seen`.
     """
     _move(connection, bee, before, after, length)
-    where = (records.c.bee == bee, records.c.seq >= after.cursor)
+    where = (is_by(bee), records.c.seq >= after.cursor)
     connection.execute(update(records).where(*where).values(_STALE))
     _upsert(connection, bee, restored)
     if after.seen:
@@ -125,7 +126,7 @@ def _upsert(connection: Connection, bee: bytes, rows: Sequence[Row]) -> None:
     connection.execute(_upsert_statement(connection.dialect.name), [{**row, "bee": bee} for row in rows])
     hidden_keys = list(connection.execute(select(hidden.c.key).where(hidden.c.bee == bee)).scalars())
     for key in hidden_keys:
-        here = (records.c.bee == bee, records.c.key == key, ~records.c.hidden)
+        here = (is_record(bee, key), ~records.c.hidden)
         connection.execute(update(records).where(*here).values(hidden=True))
 
 
@@ -139,7 +140,7 @@ def _upsert_statement(dialect: str) -> Any:
         else_=new.created_at,
     )
     return statement.on_conflict_do_update(
-        index_elements=[records.c.bee, records.c.key],
+        index_elements=unique_columns(dialect),
         set_={name: new[name] for name in _REPLACED} | {"sort_at": sort_at},
         # The same block with another value: what an import said of it was not what the author signed.
         where=or_(
@@ -150,4 +151,4 @@ def _upsert_statement(dialect: str) -> Any:
 
 
 def _drop_stale(connection: Connection, bee: bytes) -> None:
-    connection.execute(delete(records).where(records.c.bee == bee, records.c.status == int(Status.STALE)))
+    connection.execute(delete(records).where(is_by(bee), records.c.status == int(Status.STALE)))

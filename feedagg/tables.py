@@ -3,8 +3,10 @@
 
 Keys of bees and of records are bytes, not text: a record's key may hold any byte, and bytes sort alike in
 SQLite and in PostgreSQL, whatever its collation. Times are milliseconds since 1970. Whoever changes this file
-adds a migration; a test compares the two. The index of words is made by migration 0002 alone, because it has no
-common form: FTS5's table `words` and its triggers, or PostgreSQL's GIN index `records_words`.
+adds a migration; a test compares the two. What has no common form is made by migrations alone: the index of words
+(0002: FTS5's table `words` and its triggers, or PostgreSQL's GIN index `records_words`), and the indexes that find the
+row of a record and the rows of a bee (0006: `records_key` and `records_bee` of SQLite, `records_name` and
+`records_author` of PostgreSQL; `naming.py` says which).
 """
 
 from __future__ import annotations
@@ -119,16 +121,22 @@ records = Table(
     ),  # the root that a reply answers, or what a reaction is to (decide.target_of)
     Column("label", String(32)),  # the reaction
 )
-Index("records_key", records.c.bee, records.c.key, unique=True)
 # Literals, not parameters: a planner uses a partial index only where it sees the condition itself.
 LISTED = (records.c.status == literal_column(str(int(Status.SHOWN)))) & ~records.c.hidden
 _order = (records.c.sort_at, records.c.id)
 IN_FEED = LISTED & records.c.in_feed
 Index("records_feed", *_order, sqlite_where=IN_FEED, postgresql_where=IN_FEED)
 Index("records_arrival", records.c.id, sqlite_where=IN_FEED, postgresql_where=IN_FEED)
-Index("records_bee", records.c.bee, *_order, sqlite_where=LISTED, postgresql_where=LISTED)
 ABOUT_FILM = LISTED & records.c.film.is_not(None)
-Index("records_film", records.c.film, *_order, sqlite_where=ABOUT_FILM, postgresql_where=ABOUT_FILM)
+# A film of which only title and year are known is found by `records_title`.
+ABOUT_NAMED_FILM = ABOUT_FILM & (records.c.film != records.c.film_title)
+Index(
+    "records_film",
+    records.c.film,
+    *_order,
+    sqlite_where=ABOUT_NAMED_FILM,
+    postgresql_where=ABOUT_NAMED_FILM,
+)
 Index("records_title", records.c.film_title, *_order, sqlite_where=ABOUT_FILM, postgresql_where=ABOUT_FILM)
 AIMED = (
     (records.c.status < literal_column("2")) & ~records.c.hidden & records.c.target.is_not(None)

@@ -16,7 +16,7 @@ import feedagg
 from core.errors import StorageError, StorageVersion
 from core.records import format_date
 from feedagg import database as databases
-from feedagg import moderation, queries, sources, store
+from feedagg import moderation, naming, queries, sources, store
 from feedagg.database import Database, database_url
 from feedagg.decide import Operation, Position, Status, decide
 from feedagg.queries import Place
@@ -27,8 +27,8 @@ NOW = 1_790_000_000_000
 BEE = bytes(range(32))
 OTHER = bytes(range(1, 33))
 START = Position()
-WORD_INDEX = ("words", "records_words")
-"""What migration 0002 makes for the search; it has no form that both databases share."""
+OF_ONE_KIND = ("words", "records_words", "records_key", "records_bee", "records_name", "records_author")
+"""What migrations 0002 and 0006 make without a form that both databases share."""
 
 
 @pytest.fixture(
@@ -61,7 +61,7 @@ def listed(database: Database) -> list[tuple[bytes, bytes | None]]:
 
 def test_the_migrations_make_the_tables_that_the_program_knows(database: Database) -> None:
     with database.engine.connect() as connection:
-        options = {"include_object": lambda thing, name, kind, *_: not str(name).startswith(WORD_INDEX)}
+        options = {"include_object": lambda thing, name, kind, *_: not str(name).startswith(OF_ONE_KIND)}
         assert compare_metadata(MigrationContext.configure(connection, opts=options), metadata) == []
     scripts = ScriptDirectory(str(Path(feedagg.__file__).parent / "migrations"))
     assert scripts.get_current_head() == databases.HEAD
@@ -250,6 +250,36 @@ def test_every_feed_query_walks_an_index(tmp_path: Path) -> None:
                 assert not [step for step in plan if step == "SCAN records"], (statement, plan)
                 if "LIMIT" in statement and "DISTINCT" not in statement and " IN (" not in statement:
                     assert not [step for step in plan if "TEMP B-TREE" in step], (statement, plan)
+
+
+@pytest.mark.postgres
+def test_postgres_finds_a_record_and_a_bee_by_the_narrow_indexes(tmp_path: Path) -> None:
+    like = bytes(8 * [255]) + bytes(24)  # a negative number as PostgreSQL reads its first eight bytes
+    twin = like[:8] + bytes([1] * 24)
+    with scratch_database("postgres", tmp_path) as database:
+        for bee in (like, twin):
+            database.write_now(sources.add, bee, NOW, "command")
+            write(database, [post(n, n) for n in range(1, 40)], START, Position(0, 40, 1), bee=bee)
+        asked = {
+            "records_name": select(records.c.bee, records.c.seq).where(
+                naming.is_record(like, post(7, 7).key)
+            ),
+            "records_author": select(records.c.bee, records.c.seq).where(naming.is_by(like)),
+        }
+        with database.engine.begin() as connection:
+            connection.execute(text("SET LOCAL enable_seqscan = off"))
+            for index, statement in asked.items():
+                rows = connection.execute(statement).all()
+                assert {bytes(row.bee) for row in rows} == {like}
+                assert len(rows) == (1 if index == "records_name" else 39)
+                said = statement.compile(connection)
+                plan = [row[0] for row in connection.exec_driver_sql(f"EXPLAIN {said}", said.params)]
+                assert any(index in step for step in plan), plan
+            page = queries.of_bee(connection, like, size=10)
+            assert [item.bee for item in page.items] == [like] * 10
+            assert page.has_older
+            named = connection.execute(text("SELECT feed_name(bee, key), bee, key FROM records")).all()
+            assert all(naming.name_of(bytes(bee), bytes(key)) == name for name, bee, key in named)
 
 
 def test_a_film_is_met_by_its_title_and_scored_once_a_person(database: Database) -> None:
