@@ -264,6 +264,16 @@ class Publisher:
             self._clock.observe(t16)
         return written
 
+    async def add(self, prefix: str, value: Any) -> Written:
+        """Put any JSON value under a key that nothing has: `prefix` and 16 hex digits, greater than all before. Raises
+        `UserError`.
+        """
+        _check_raw(prefix + "0" * 16, value)
+        async with self._writing():
+            while await self._bee.get(key := prefix + self._clock.next(self._now())) is not None:
+                pass
+            return await self._write(key, value)
+
     @asynccontextmanager
     async def _writing(self) -> AsyncIterator[None]:
         """One at a time, and only when that is allowed."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,31 @@ async def test_reading_and_writing(client: Hyp) -> None:
     inner = bee.sub("x").sub("y")
     await inner.put("k", [1])
     assert [entry async for entry in inner.range()] == [Entry("k", [1], 7)]
+
+
+async def test_keys_that_are_made_collide_with_none_and_sort_by_when(client: Hyp, tmp_path: Path) -> None:
+    bee = await client.create("movies")
+    async with Hyp(tmp_path) as other:
+        for place in (bee, bee.sub("inner"), client.bee("main"), client.bee("main").sub("inner")):
+            also = replace(place, hyp=other)
+            first = await place.add({"number": 0}, "1979/")
+            added = await asyncio.gather(
+                *(
+                    writer.add({"number": number}, "1979/")
+                    for number in range(1, 25)
+                    for writer in (place, also)
+                )
+            )
+            last = await also.add({"number": 99}, "1979/")
+            found = [entry async for entry in place.range(prefix="1979/")]
+            assert {entry.key for entry in found} == {first.key, last.key, *(entry.key for entry in added)}
+            assert (found[0], found[-1], len(found)) == (first, last, 50)
+    # A clock that was set back, or a key that looks like one, changes nothing of it.
+    await bee.put("1979/fffffffffffffff0", "from the future")
+    await bee.put("1979/ffgg", "no such key")
+    assert (await bee.add("after it", "1979/")).key == "1979/fffffffffffffff1"
+    with pytest.raises(RemoteError, match="null is what a deleted entry has"):
+        await bee.add(None)
 
 
 async def test_compare_and_swap_lets_one_of_many_win(client: Hyp) -> None:

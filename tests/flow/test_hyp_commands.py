@@ -98,6 +98,18 @@ def test_a_created_bee_is_named_listed_and_usable_at_once(place: Path) -> None:
     assert (names[first], names[second]) == ("bee-1", "bee-2")
 
 
+def test_a_new_key_is_made(place: Path) -> None:
+    said(place, "create", "bee", "added")
+    words = said(place, "bee", "add", "added/1979/", '{"title": "Alien"}')
+    assert re.fullmatch(r"/1979/[0-9a-f]{16} written, type is object", words)
+    second = items(place, "bee", "add", "added/1979/", "plain words")[0]["key"]
+    said(place, "bee", "add", "added", stdin="from standard input")
+    listed = items(place, "bee", "ls", "added")
+    assert [item["value"] for item in listed] == ["from standard input", {"title": "Alien"}, "plain words"]
+    assert listed[2]["key"] == second
+    assert "Nothing to put" in refused(place, "bee", "add", "added", code=2)
+
+
 def test_values_come_from_the_argument_or_from_standard_input(place: Path) -> None:
     said(place, "create", "bee", "values")
     cases = [

@@ -110,6 +110,24 @@ def put(
         print_item(obj, item, f"/{key} written, type is {_type_of(parsed)}")
 
 
+@bee.command()
+@click.argument("address", metavar="BEE[/START]")
+@click.argument("value", required=False)
+@click.option("--text", "is_text", is_flag=True, help="VALUE is text, even if it looks like JSON.")
+@_place
+@click.pass_obj
+def add(obj: Context, /, address: str, value: str | None, is_text: bool, **options: Any) -> None:
+    """Put VALUE under a new key.
+
+    The key is START and 16 digits made of the time: nothing has it yet, and it sorts after all that were made before,
+    whoever adds at the same moment.
+    """
+    name, prefix = split_address(address)
+    parsed = _value(value, is_text)
+    for item in ask(obj, "hyp.add", bee=name, prefix=prefix, value=parsed, **_given(options)):
+        print_item(obj, item, f"/{item['key']} written, type is {_type_of(parsed)}")
+
+
 @bee.command("del")
 @click.argument("address", metavar="BEE/KEY")
 @_if_seq

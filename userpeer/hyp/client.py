@@ -290,6 +290,14 @@ class Bee:
         seq: int = item["seq"]
         return seq
 
+    async def add(self, value: Any, prefix: str = "") -> Entry:
+        """Put a value under a new key: `prefix` and 16 hex digits of the time, after all that were made so before.
+
+        Not repeated when a restart interrupts it: then `RemoteError` interrupted.
+        """
+        item = await self.hyp.one("hyp.add", repeat=False, prefix=prefix, value=value, **self._writing())
+        return Entry(item["key"], value, item["seq"])
+
     async def cas(self, key: str, value: Any, expected: Entry | None) -> int:
         """Put only if the entry is still `expected` (None: if there is none)."""
         return await self.put(key, value, if_seq=0 if expected is None else expected.seq)

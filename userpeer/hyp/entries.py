@@ -1,4 +1,4 @@
-"""The entries of any bee, as commands: get, put, del, batch, ls, history, diff, watch."""
+"""The entries of any bee, as commands: get, put, add, del, batch, ls, history, diff, watch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import DecodingError
 from core.hyperbee import Batch, Hyperbee
+from core.records import KeyClock, is_t16
 from userpeer.errors import NotFound, UserError
+from userpeer.publishing import now_ms
 
 from .arguments import (
     Arguments,
@@ -259,6 +261,30 @@ async def _put(service: PeerService, arguments: Arguments) -> Items:
     yield {"key": key, "seq": seq}
 
 
+async def _add(service: PeerService, arguments: Arguments) -> Items:
+    """Put a value under `prefix` and 16 hex digits of the time: a key that nothing has, after all that were made so."""
+    prefix, value = take(arguments, "prefix", str, ""), _checked_value(arguments.get("value"))
+    held = _to_write(service, arguments)
+    if held is service.bees.main and not _sub_names(arguments):
+        written = await service.publisher.add(prefix, value)
+        yield {"key": written.key, "seq": written.seq}
+        return
+    clock, bee = KeyClock(), _sub(held.bee, arguments)
+    async for entry in bee.range(gte=prefix, lt=f"{prefix}g", reverse=True, value_encoding="binary"):
+        if is_t16(last := entry.key[len(prefix) :]):
+            clock.observe(last)
+            break
+    async with bee.batch(value_encoding=encoding(arguments)) as batch:
+        while True:  # another program may have taken the key a moment ago
+            key = _checked_key(prefix + clock.next(now_ms()))
+            try:
+                seq = await _put_one(batch, key, value, 0)
+                break
+            except CasFailed:
+                continue
+    yield {"key": key, "seq": seq}
+
+
 async def _del(service: PeerService, arguments: Arguments) -> Items:
     key, expected = need(arguments, "key", str), take(arguments, "ifSeq", int)
     held = _to_write(service, arguments)
@@ -352,6 +378,7 @@ ENTRY_COMMANDS: dict[str, Callable[[Any, Arguments], Items]] = {
     "hyp.diff": _diff,
     "hyp.watch": _watch,
     "hyp.put": _put,
+    "hyp.add": _add,
     "hyp.del": _del,
     "hyp.batch": _batch,
 }
