@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.anyio
 
 async def read(peer: Peer, bee: Hyperbee, key: str) -> object:
     """The value under `key`, once somebody who has the bee is found."""
-    assert await peer.find(bee.core, 10.0)
+    assert await peer.find(bee.core, 60.0)
     await bee.core.update(wait=True, timeout=60)
     entry = await bee.get(key, timeout=60)
     return None if entry is None else entry.value
@@ -44,6 +45,35 @@ async def test_a_bee_is_read_by_its_key_alone(net: Testnet) -> None:
         assert connection.remote_public_key == author.public_key
         await bee.put("post/1", "changed")
         await eventually(lambda: theirs.core.length == bee.core.length)
+    finally:
+        await reader.close()
+        await author.close()
+
+
+async def test_events_of_a_log_that_two_peers_share(net: Testnet) -> None:
+    author = await Peer.open(None, bootstrap=net.bootstrap)
+    reader = await Peer.open(None, bootstrap=net.bootstrap)
+    try:
+        core = author.bee(name="main").core
+        theirs = reader.core(key=core.key)
+        told: dict[str, list[Any]] = {}
+        for who, log, names in (
+            ("author", core, ("append", "upload", "peer-add", "peer-remove")),
+            ("reader", theirs, ("append", "download", "peer-add")),
+        ):
+            for name in names:
+                log.on(name, lambda *what, at=f"{who} {name}": told.setdefault(at, []).append(what))
+        await core.append([b"one", b"two"])
+        assert told == {"author append": [()]}
+        assert await reader.find(theirs, 60)
+        await theirs.update(wait=True)
+        assert await theirs.get(1) == b"two"
+        await eventually(lambda: "author upload" in told)
+        assert [what[:2] for what in told["reader download"]] == [(1, 3)]
+        assert [what[:2] for what in told["author upload"]] == [(1, 3)]
+        assert {"author peer-add", "reader peer-add", "reader append"} <= set(told)
+        await reader.close()
+        await eventually(lambda: "author peer-remove" in told)
     finally:
         await reader.close()
         await author.close()

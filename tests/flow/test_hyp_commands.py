@@ -9,10 +9,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.support.hyp import alive, daemon, environment, hyp, items, kill, refused, said
+from tests.support.hyp import alive, daemon, environment, hyp, items, kill, local_dht, refused, said
 from tests.support.userpeer import program
 from tests.support.waiting import wait_for
 
@@ -249,6 +250,25 @@ def test_json_may_stand_anywhere(place: Path) -> None:
     assert json.loads(said(place, "daemon", "status", "--json"))["pid"] > 0
     error = json.loads(refused(place, "bee", "get", "nothere/x", "--json"))["error"]
     assert (error["code"], "no bee called" in error["sentence"]) == ("not-found", True)
+
+
+def test_the_status_says_what_one_asks_first(tmp_path: Path) -> None:
+    with local_dht() as dht, daemon(tmp_path, "--bootstrap", dht):
+
+        def told_twice() -> tuple[dict[str, Any], str] | None:
+            """What it says in JSON, and in words between two times that it says the same in JSON."""
+            (before,) = items(tmp_path, "daemon", "status")
+            words = said(tmp_path, "daemon", "status")
+            return (before, words) if [before] == items(tmp_path, "daemon", "status") else None
+
+        wait_for(lambda: items(tmp_path, "daemon", "status")[0]["state"] == "online", "the DHT")
+        about, words = wait_for(told_twice, "two equal answers")
+        assert re.search(r"^Meadow v\d+\.\d+\.\d+, process \d+$", words, re.MULTILINE)
+        reach = "hole-punchable" if about["holePunchable"] else "not hole-punchable"
+        assert f"Your address:  {about['address']} ({reach})" in words
+        assert f"bootstrap {dht}" in words
+        for name in ("listen", "udp", "store", "log", "network"):
+            assert about[name] in words
 
 
 def test_info_names_the_kept_bees_and_never_waits(place: Path) -> None:

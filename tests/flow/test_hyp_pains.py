@@ -1,8 +1,7 @@
-"""What a newcomer stumbled over in 2021, number by number. docs/hyp.md has the list, with where each is tested."""
+"""What a newcomer stumbled over in 2021, number by number. docs/hyp.md has the list; `tests/architecture` compares."""
 
 from __future__ import annotations
 
-import ast
 import inspect
 import json
 import os
@@ -211,20 +210,3 @@ def test_19_the_client_is_typed_and_explained() -> None:
             assert hints.return_annotation is not inspect.Signature.empty, name
             parameters = list(hints.parameters.values())[1:]
             assert all(parameter.annotation is not inspect.Parameter.empty for parameter in parameters), name
-
-
-def test_every_pain_is_named_with_a_test_that_exists() -> None:
-    page = (ROOT / "docs/hyp.md").read_text()
-    rows = re.findall(r"^\| (\d+) \|.*\| (.*) \|$", page, re.MULTILINE)
-    assert [int(number) for number, _ in rows] == list(range(1, 21))
-    for number, where in rows:
-        named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", where)
-        assert named, number
-        for file, function in named:
-            tree = ast.parse((ROOT / file).read_text())
-            functions = {
-                node.name
-                for node in ast.walk(tree)
-                if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-            }
-            assert not function or function in functions, f"{number}: {file} has no {function}"
