@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import blake2b
-from typing import Final
 from urllib.parse import quote
 
 from markupsafe import Markup
@@ -15,6 +14,7 @@ from sqlalchemy import Connection
 from core.records import Image, Post, Profile, Ref, Subject, Watch, film_ref, parse_record
 from feedagg import answers, imaging, marks, pictures, queries
 from feedagg.answers import Answers
+from feedagg.cuts import opening, words_of_rest
 from feedagg.ingest import now_ms
 from feedagg.marks import Mark
 from feedagg.markup import linkify, markdown
@@ -26,11 +26,6 @@ FLAGS = {
     "date-in-future": "Dated in the future",
 }
 """What a card says about a date that the feed does not follow. One without a date made no claim: nothing is said."""
-
-
-LIST_CHARACTERS: Final = 700
-LIST_LINES: Final = 12
-"""A longer text is cut in lists, where the next card is waiting; its own page and the feeds have all of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +108,7 @@ class Card:
     source: str | None = None
     flag: str | None = None
     plain: str = ""  # the words alone, for feeds and page descriptions
+    rest: str = ""  # words of it that the card does not show
     mark: Mark | None = None  # where it stands: indexed, authentic, current
     number: int = 0  # its place in the order of arrival
     talk: Talk | None = None
@@ -219,17 +215,8 @@ def _post_card(item: Item, post: Post, who: Author, whole: bool) -> Card:
         updated_at=post.updated_at,
         flag=_flag(item),
         plain=post.text,
+        rest="" if whole else words_of_rest(post.text, text, post.more.text if post.more else ""),
     )
-
-
-def opening(text: str) -> str:
-    """The text if it is short, or else its first words and an ellipsis."""
-    start = "".join(text.splitlines(keepends=True)[:LIST_LINES])
-    if len(start) > LIST_CHARACTERS:
-        start = start[: LIST_CHARACTERS + 1]
-        words = start.rsplit(maxsplit=1)[0]
-        start = words if len(words) > LIST_CHARACTERS / 2 else start[:LIST_CHARACTERS]
-    return text if len(start) == len(text) else start.rstrip() + " …"
 
 
 def _watch_card(item: Item, watch: Watch, who: Author, whole: bool) -> Card:
@@ -257,6 +244,7 @@ def _watch_card(item: Item, watch: Watch, who: Author, whole: bool) -> Card:
         source=watch.source,
         flag=_flag(item),
         plain=words,
+        rest=words_of_rest(words, text),
     )
 
 

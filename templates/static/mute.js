@@ -38,12 +38,23 @@
   // ---- cards -------------------------------------------------------------------------------------------------------
   let shownAnyway = false
   const pageBee = document.querySelector('[data-page-bee]')?.dataset.pageBee
+  // What the author said, and not what stands around it: muting "post" or "read on" is not to mute everything.
+  const SAID = '.card-body :is(.film-title, .tags, .spoiler > summary, :not(.spoiler) > .prose)'
+  const said = (item) => [
+    ...[...item.querySelectorAll(SAID)].map((part) => part.textContent),
+    ...[...item.querySelectorAll('.card-body img')].map((image) => image.alt),
+  ].join('\n')
   const isMuted = (item, muted, words) => {
     const bee = item.dataset.bee
     if (bee && bee !== pageBee && muted.people.some((one) => one.key === bee)) return true
     if (!words.length) return false
-    const text = fold(item.querySelector('.card-body')?.textContent ?? '')
-    return words.some((word) => text.includes(word))
+    const text = fold(said(item))
+    if (words.some((word) => text.includes(word))) return true
+    // Behind the cut of a long text the order is not known: there a phrase is met when all of its words are.
+    if (!item.dataset.rest) return false
+    const rest = fold(item.dataset.rest)
+    const isIn = (one) => rest.includes(` ${one} `)
+    return words.map((word) => word.trim().split(' ')).some((all) => all.some(isIn) && all.every((one) => isIn(one) || text.includes(` ${one} `)))
   }
   window.isMuted = (item) => { const muted = read(); return isMuted(item, muted, muted.words.map(fold)) } // feed-live.js
   const showCards = () => {

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.records import Ref, format_date, value_hash
-from feedagg import moderation, sources, store, views
+from feedagg import cuts, moderation, sources, store, views, words
 from feedagg.aggregator import Aggregator
 from feedagg.decide import Operation, Position, decide
 from feedagg.ingest import now_ms
@@ -78,30 +78,54 @@ async def test_a_tag_is_one_page_however_it_is_written(running: Aggregator, web:
 
 @given(st.text("ab \n\u2028é", max_size=2_000))
 def test_the_opening_of_a_text_is_its_beginning(text: str) -> None:
-    start = views.opening(text)
+    start = cuts.opening(text)
     if start == text:
-        assert len(text) <= views.LIST_CHARACTERS
+        assert len(text) <= cuts.LIST_CHARACTERS
         return
     assert start.endswith(" …")
     assert text.startswith(start.removesuffix(" …"))
-    assert len(start) <= views.LIST_CHARACTERS + 2
-    assert len(start.splitlines()) <= views.LIST_LINES
+    assert len(start) <= cuts.LIST_CHARACTERS + 2
+    assert len(start.splitlines()) <= cuts.LIST_LINES
+
+
+@given(st.text("abÉ \n-", max_size=2_000), st.text("xyß \n", max_size=300))
+def test_the_rest_is_every_word_that_is_not_shown(text: str, more: str) -> None:
+    start = cuts.opening(text)
+    rest = cuts.words_of_rest(text, start, more).split()
+    assert len(set(rest)) == len(rest)
+    shown, all_of_it = set(words.words(start)), set(words.words(text)) | set(words.words(more))
+    # A word that the cut goes through is in neither half; a text without spaces is the only one that is cut so.
+    through = text[len(start.removesuffix(" …")) :][:1].strip() != "" and start != text
+    if not through:
+        assert shown | set(rest) == all_of_it
+        assert not shown & set(rest)
+
+
+def test_the_rest_is_bounded() -> None:
+    text = " ".join(f"{n:036x}" for n in range(1_700))
+    rest = cuts.words_of_rest(text, cuts.opening(text))
+    assert cuts.REST_CHARACTERS - 40 <= len(rest) <= cuts.REST_CHARACTERS
+    assert cuts.words_of_rest("short", "short") == ""
 
 
 async def test_a_long_text_is_cut_in_lists_alone(running: Aggregator, web: httpx2.AsyncClient) -> None:
-    words = " ".join(f"word{n}" for n in range(400))
+    long = " ".join(f"word{n}" for n in range(400))
     lines = "\n".join(f"line{n}" for n in range(60))
     wide = "x" * 2_000 + "end"
-    review = movie(1, "Ran", review={"text": words})
+    review = movie(1, "Ran", review={"text": long})
     await fill(running, [review, post(2, lines), post(3, wide), post(4, "Short.")])
     feed = (await web.get("/")).text
     assert feed.count(">Read on<") == 3
     assert "word50" in feed
     assert "line11" in feed
+    shown = re.sub(r' data-rest="[^"]*"', "", feed)
+    assert len(shown) < len(feed)
     for late in ("word399", "line12", "xend"):
-        assert late not in feed
+        assert late not in shown
+    assert "word399" in feed  # for the words that a reader mutes
+    assert "data-rest" not in (await web.get("/search?q=short")).text
     own = (await web.get(views.permalink(BEE, review.key))).text
-    assert words in own
+    assert long in own
     assert "Read on" not in own
     for form in ("json", "rss", "atom"):
         whole = (await web.get(f"/feed.{form}")).text
@@ -217,7 +241,7 @@ async def test_what_was_answered_and_is_not_here_is_said(
         for n, root in enumerate([ref(gone), ref(hidden), ref(edited), unread, nobody], 1)
     ]
     await fill(running, answers, OTHER)
-    for n, words in enumerate(
+    for n, said in enumerate(
         (
             "was removed by its author",
             "is hidden here",
@@ -228,13 +252,13 @@ async def test_what_was_answered_and_is_not_here_is_said(
         1,
     ):
         own = (await web.get(f"/bee/{OTHER.hex()}/post/{n:016x}")).text
-        assert words in own, n
+        assert said in own, n
         found = re.search(r'href="(/thread/[^"]+)">The whole conversation', own)
         assert found is not None
         thread = await web.get(found.group(1))
         assert thread.status_code == 200
         assert f"reply {n}" in thread.text
-        assert words in thread.text, n
+        assert said in thread.text, n
     empty = await web.get(f"/thread/{'cd' * 32}/post/{1:016x}")
     assert empty.status_code == 404
     assert "not followed here" in empty.text

@@ -110,6 +110,62 @@ async def test_people_and_words_are_muted_and_unmuted(chromium: Any, filled: Any
         assert await card.is_visible()
 
 
+async def test_a_word_behind_the_cut_is_muted_too(chromium: Any, filled: Any) -> None:
+    running, url = filled
+    long = (
+        "A quiet start. "
+        + "meadow after meadow " * 60
+        + "then the Cliffhanger und Überraschung, further down."
+    )
+    await fill(
+        running, [post(80, long), post(81, "start then", more={"mime": "text/plain", "text": "Deep."})]
+    )
+    async with open_page(chromium) as page:
+        await page.goto(url)
+        cut, posted = (
+            page.locator("#records > li", has_text=words) for words in ("A quiet start", "start then")
+        )
+        assert "Cliffhanger" not in await cut.inner_text()
+        for muted, is_hidden in (
+            ("cliffhanger", (True, False)),
+            ("UBERRASCHUNG", (True, False)),
+            ("further down", (True, False)),  # a phrase of the rest
+            ("quiet further", (True, False)),  # one that goes over the cut
+            ("start quiet", (False, False)),  # both are shown, and not in this order
+            ("further up", (False, False)),
+            ("deep", (False, True)),  # the long form
+            ("start then", (True, True)),
+            ("cliff", (False, False)),
+            ("a quiet", (True, False)),  # where it begins
+            ("post", (False, False)),  # what the page says, not the author
+            ("read on", (False, False)),
+        ):
+            await page.evaluate(
+                "word => localStorage.setItem('muted', JSON.stringify({people: [], words: [word]}))", muted
+            )
+            await page.reload()
+            assert (await cut.is_hidden(), await posted.is_hidden()) == is_hidden, muted
+
+
+async def test_every_part_that_an_author_wrote_can_be_muted(chromium: Any, filled: Any) -> None:
+    _, url = filled
+    async with open_page(chromium) as page:
+        for word, path, words_of_card in (
+            ("ran", "/", "Ran"),  # the title of a film
+            ("slow", "/", "Ran"),  # a review behind a warning
+            ("spiders", "/?sort=arrival", "spiders"),  # a warning
+            ("bees", "/tag/bees", "#bees"),  # a tag
+        ):
+            await page.goto(url + path)
+            await page.evaluate(
+                "word => localStorage.setItem('muted', JSON.stringify({people: [], words: [word]}))", word
+            )
+            while not await page.locator("#records > li", has_text=words_of_card).count():
+                await page.get_by_role("link", name="Older").click()
+            await page.reload()
+            assert await page.locator("#records > li", has_text=words_of_card).first.is_hidden(), word
+
+
 async def test_a_muted_person_is_not_announced(chromium: Any, filled: Any) -> None:
     running, url = filled
     async with open_page(chromium) as page:
