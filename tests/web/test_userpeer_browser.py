@@ -214,6 +214,11 @@ async def test_following_answering_and_reacting(chromium: Any, site: Any) -> Non
             await page.get_by_role("link", name="Timeline").click()
             card = page.locator("article", has_text="What is in bloom?")
             await card.get_by_text("React").click()
+            # News that comes in closes nothing that is open.
+            await bee.put(
+                f"post/{3:016x}", {"text": "And on the roofs?", "createdAt": "2026-01-02T00:00:00Z"}
+            )
+            await page.get_by_text("And on the roofs?").wait_for()
             await card.get_by_role("button", name="❤").click()
             await page.get_by_role("button", name="❤ 1").wait_for()
             await page.get_by_label("Your answer").fill("The lime trees.")
