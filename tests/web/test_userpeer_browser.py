@@ -1,4 +1,4 @@
-"""The page in a real browser: live without reloading, whole without JavaScript, on a phone, by keyboard."""
+"""The page in a real browser: live without reloading, on a phone, by keyboard."""
 
 from __future__ import annotations
 
@@ -105,35 +105,6 @@ async def test_who_is_connected_and_what_they_took(chromium: Any, site: Any) -> 
         await row.get_by_text(f"{taken} blocks taken").wait_for()
         await reader.close()
         await row.wait_for(state="detached")
-
-
-async def test_everything_works_without_javascript(chromium: Any, site: Any) -> None:
-    ready, _ = site
-    async with open_page(chromium, java_script_enabled=False) as page:
-        await page.goto(ready["web"])
-        await page.get_by_label("What is on your mind?").fill("Plain old web")
-        await page.get_by_role("button", name="Publish post").click()
-        await page.get_by_text("Posted. It is signed").wait_for()
-        await page.get_by_role("link", name="A film").click()
-        await page.get_by_label("Review", exact=True).fill("no title yet")
-        await page.get_by_role("button", name="Publish film").click()
-        await page.get_by_text("The title is empty").wait_for()
-        assert await page.get_by_label("Review", exact=True).input_value() == "no title yet"
-        await page.get_by_label("Title").fill("Metropolis")
-        await page.get_by_role("button", name="Publish film").click()
-        await page.get_by_text("Published. It is signed").wait_for()
-        await page.locator("article", has_text="Plain old web").get_by_role("link", name="Delete").click()
-        await page.get_by_role("button", name="Delete it").click()
-        await page.get_by_role("button", name="Put it back").click()
-        await page.get_by_role("link", name="Profile").click()
-        await page.get_by_label("Name").fill("Ada")
-        await page.get_by_role("button", name="Save profile").click()
-        await page.get_by_role("link", name="My feed").click()
-        assert await page.locator("article", has_text="Ada").count() == 2
-        for name in ("Key", "Network", "Aggregators", "Bee"):
-            await page.get_by_role("link", name=name, exact=True).click()
-            await page.locator("h1").wait_for()
-        assert await page.locator(".js-only").first.is_hidden()
 
 
 async def test_by_keyboard_alone(chromium: Any, site: Any) -> None:

@@ -173,3 +173,39 @@ async def test_every_page_says_what_it_is_and_leads_on(chromium: Any, filled: An
                         dead[link] = answer.status
             seen |= here
         assert not dead
+
+
+DEAD_WITHOUT_SCRIPT = """() => {
+  const shown = one => one.checkVisibility({visibilityProperty: true})
+  const all = selector => [...document.querySelectorAll(selector)]
+  for (const one of all('details')) one.open = true
+  const faults = []
+  const fault = (what, one) => faults.push(what + ': ' + one.outerHTML.slice(0, 100))
+  if (document.documentElement.hasAttribute('data-js')) fault('a script ran', document.body)
+  for (const form of all('form').filter(shown)) {
+    if (!form.getAttribute('action')) fault('a form that goes nowhere', form)
+    if (![...form.elements].some(one => one.type === 'submit' && shown(one))) fault('a form without a button', form)
+  }
+  for (const button of all('button').filter(shown))
+    if (button.type !== 'submit' || !button.form) fault('a dead button', button)
+  for (const link of all('a').filter(shown))
+    if (['', '#', null].includes(link.getAttribute('href'))) fault('a dead link', link)
+  for (const one of all('[hx-get], [hx-post], [hx-put], [hx-delete]'))
+    if (!['A', 'FORM'].includes(one.tagName) && !(one.tagName === 'BUTTON' && one.form)) fault('only a script can', one)
+  return faults
+}"""
+
+
+async def test_without_javascript_nothing_on_any_page_is_dead(chromium: Any, filled: Any) -> None:
+    """Every form, button and link of every page does its work without a script; the deeds are in
+    `test_userpeer_plain_browser.py`.
+    """
+    web, paths = filled
+    async with open_page(chromium, java_script_enabled=False) as page:
+        found = {}
+        for path in paths:
+            await page.goto(web + path)
+            assert await page.locator("h1").count() == 1, path
+            found[path] = await page.evaluate(DEAD_WITHOUT_SCRIPT)
+        faulty = {path: faults for path, faults in found.items() if faults}
+        assert not faulty, "\n".join(f"{path}: {faults}" for path, faults in faulty.items())
