@@ -1,17 +1,20 @@
 // New records on an open feed. htmx's SSE extension keeps the connection (and reconnects, and says what was seen
 // last); each of its `news` events carries the HTML of cards, which this puts in their place in the order.
-// A reader at the top sees them arrive; one who has scrolled down is told, and nothing moves under their eyes.
+// A reader at the top sees them arrive, or hears of them; one who has scrolled down or stands on a card is told, and
+// nothing moves under their eyes.
 (() => {
   'use strict'
   const live = document.querySelector('[data-live-feed]')
   const bar = document.getElementById('news')
-  if (!live || !bar) return
+  const arrived = document.getElementById('arrived')
+  if (!live || !bar || !arrived) return
   const waiting = new Map() // id of a card -> its <li>, for a reader who is further down
 
   const list = () => document.getElementById('records')
   const order = live.dataset.liveFeed === 'arrival' ? 'number' : 'at'
   const placeOf = (item) => Number(item.dataset[order])
   const atTop = () => window.scrollY < 160
+  const isReading = () => !atTop() || list().contains(document.activeElement)
   const find = (id) => list().querySelector(`li[data-card="${CSS.escape(id)}"]`)
 
   const place = (item) => {
@@ -50,12 +53,16 @@
 
   live.addEventListener('news', (event) => {
     const parsed = new DOMParser().parseFromString(event.detail.data, 'text/html')
+    const placed = []
     for (const item of parsed.querySelectorAll('li[data-card]')) {
       const known = find(item.dataset.card)
       if (known) known.replaceWith(item)
-      else if (isNewest(item) && !atTop()) waiting.set(item.dataset.card, item)
-      else place(item)
+      else if (isNewest(item) && isReading()) waiting.set(item.dataset.card, item)
+      else placed.push(item)
     }
+    placed.forEach(place)
+    const heard = placed.filter((item) => item.isConnected && !window.isMuted?.(item))
+    if (heard.length) arrived.textContent = heard.length > 1 ? `${heard.length} new records` : `A new record by ${heard[0].querySelector('.card-name').textContent}`
     for (const { dataset } of parsed.querySelectorAll('li[data-gone]')) {
       waiting.delete(dataset.gone)
       find(dataset.gone)?.remove()

@@ -88,6 +88,28 @@ async def test_a_reader_further_down_is_told_and_not_shoved(chromium: Any, follo
         assert "And another" in await page.locator("#records > li").first.inner_text()
 
 
+async def test_who_stands_on_a_card_is_told_and_who_cannot_see_hears(chromium: Any, followed: Any) -> None:
+    _, url, bee = followed
+    async with open_page(chromium) as page:
+        await page.goto(url)
+        await page.get_by_text("Live", exact=True).wait_for()
+        await bee.put("post/00000000000003e8", post("Nobody reads yet"))
+        await page.get_by_text("Nobody reads yet").wait_for()
+        said = page.locator("#arrived")
+        assert await said.get_attribute("role") == "status"
+        assert await said.inner_text() == "A new record by Ada Meadows"
+        await page.keyboard.press("j")
+        assert "Nobody reads yet" in await page.locator(":focus").inner_text()
+        before = await page.locator(":focus").bounding_box()
+        await bee.put("post/00000000000003e9", post("While you stand here"))
+        await page.get_by_role("button", name="1 new record", exact=True).wait_for()
+        assert await page.get_by_text("While you stand here").count() == 0
+        assert await page.locator(":focus").bounding_box() == before
+        await page.keyboard.press(".")
+        await page.get_by_text("While you stand here").wait_for()
+        assert "While you stand here" in await page.locator("#records > li").first.inner_text()
+
+
 async def test_a_page_that_lost_its_connection_is_told_what_it_missed(chromium: Any, followed: Any) -> None:
     _, url, bee = followed
     async with open_page(chromium) as page:
