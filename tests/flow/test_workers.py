@@ -25,6 +25,8 @@ from feedagg.ingest import now_ms
 from feedagg.tables import records
 from tests.support.feedagg import scratch_url
 from tests.support.waiting import eventually
+from tests.unit.test_feedagg_pictures import picture
+from tests.web.test_feedagg_images import Author, got
 
 pytestmark = [pytest.mark.anyio, pytest.mark.postgres, pytest.mark.timeout(240)]
 
@@ -187,7 +189,7 @@ async def test_workers_are_killed_at_random_and_nothing_is_lost_or_doubled(tmp_p
 async def test_an_append_reaches_an_open_page_of_another_process(tmp_path: Path, url: str) -> None:
     database = Database(database_url(tmp_path, url))
     try:
-        async with authors(1) as (_, (bee,), address):
+        async with authors(1) as (peer, (bee,), address):
             with processes() as running:
                 web, ingest = (Process(tmp_path / role, url, role) for role in ("web", "ingest"))
                 running += [web, ingest]
@@ -197,6 +199,9 @@ async def test_an_append_reaches_an_open_page_of_another_process(tmp_path: Path,
                     "web",
                     "ingest",
                 }
+                ada = Author(peer, bee, address)
+                await ada.introduce()
+                await bee.put("profile/self", {"name": "Ada", "avatar": await ada.upload(picture())})
                 await bee.put("post/0000000000000001", {"text": "the first"})
                 async with httpx2.AsyncClient(base_url=pages, timeout=30) as client:
                     form = {"key": bee.core.key.hex(), "peer": address}
@@ -224,6 +229,8 @@ async def test_an_append_reaches_an_open_page_of_another_process(tmp_path: Path,
                     proof = await client.get("/proof/record", params=query)
                     assert proof.status_code == 200, proof.text
                     assert check_file(proof.content)
+                    portrait = await got(client, f"/portrait/{bee.core.key.hex()}")
+                    assert portrait.headers["content-type"] == "image/webp", portrait.text
     finally:
         database.dispose()
 
