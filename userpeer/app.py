@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 import templates
 from core.errors import MeadowError, StorageError, StorageFull
+from templates.filters import count
 from templates.markup import markdown
 
 from .errors import UserError
@@ -21,6 +22,7 @@ from .service import PeerService
 from .settings import APP_NAME, APP_TAGLINE, Address
 from .text import json_text, linkify, without_scheme
 from .views import ErrorView
+from .wording import plural
 
 _TITLES = {
     400: "That did not make sense here",
@@ -52,6 +54,7 @@ def create_app(service: PeerService, *, web: Address, token: str | None = None) 
     env.filters["json_text"] = json_text
     env.filters["markdown"] = markdown
     env.filters["without_scheme"] = without_scheme
+    env.filters["counted"] = lambda number, word: f"{count(number)} {plural(number, word)}"
     env.globals["rec"] = env.get_template("userpeer/record_macros.html").module
     env.globals["lib"] = env.get_template("userpeer/library_macros.html").module
     app.state.templates = env

@@ -35,6 +35,7 @@ from .terminal import (
     typed,
 )
 from .unlocking import asking, unlock_options
+from .wording import counted
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -374,7 +375,7 @@ for command in (*owning_cli.COMMANDS, seal, unseal):
 
 
 def _announce_dht(event: dict[str, Any]) -> None:
-    click.echo(f"A DHT of {event['nodes']} nodes runs on this machine.")
+    click.echo(f"A DHT of {counted(event['nodes'], 'node')} runs on this machine.")
     click.echo(f"Join it with    --bootstrap {event['bootstrap']}")
     click.echo("Press Ctrl-C to stop.")
 

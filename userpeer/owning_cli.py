@@ -14,6 +14,7 @@ import click
 from core.errors import MeadowError
 
 from .terminal import Context, fail, items, json_option, print_item, print_json, remark
+from .wording import counted
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -183,7 +184,7 @@ def import_(obj: Context, file: str) -> None:
 def export(obj: Context, file: str) -> None:
     """Write everything you published into a zip FILE: JSON Lines, Markdown, CSV for Letterboxd, images."""
     for item in items(obj, "export", {"path": file}):
-        print_item(obj, item, f"Wrote {item['records']:,} records into {item['path']}")
+        print_item(obj, item, f"Wrote {counted(item['records'], 'record')} into {item['path']}")
 
 
 COMMANDS = (import_, export, backup, words, restore, nobody_has_it, follow, unfollow)

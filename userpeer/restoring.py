@@ -27,6 +27,7 @@ from core.records import Meta, Profile, parse_record
 from .backup import Backup
 from .errors import UserError
 from .files import read_json, write_json
+from .wording import counted
 
 _log = logging.getLogger(__name__)
 
@@ -160,7 +161,7 @@ class Restoring:
         await self._longest(core)
         if core.length < max(1, expected.length):
             self._say(
-                f"Somebody has {core.length:,} blocks of your bee; your backup knows of {expected.length:,}. "
+                f"Somebody has {counted(core.length, 'block')} of your bee; your backup knows of {expected.length:,}. "
                 "Looking for somebody who has more."
             )
             return False
@@ -171,7 +172,7 @@ class Restoring:
                     "Nothing is written. Start a new peer, and tell your readers its key."
                 )
                 return False
-        self._say(f"Found {core.length:,} blocks; fetching them.")
+        self._say(f"Found {counted(core.length, 'block')}; fetching them.")
         await _fetch_all(core)
         await self._fetch_media(expected)
         return True
@@ -188,7 +189,7 @@ class Restoring:
                 pass
             if core.length > before:
                 until = loop.time() + self._settle_seconds
-                self._say(f"Found {core.length:,} blocks; making sure that nobody has more.")
+                self._say(f"Found {counted(core.length, 'block')}; making sure that nobody has more.")
             await asyncio.sleep(min(0.2, self._settle_seconds / 4))
 
     async def _fetch_media(self, expected: Expected) -> None:

@@ -111,7 +111,7 @@ async def test_a_second_run_takes_what_is_new_and_leaves_what_was_changed_here(
     await held.bee.put("mine", 1)
     now = dict(map(tuple, write(folder, "more")["movies"]["entries"]))
     third = await run(bees, folder)
-    assert "2 entries put, 1 deleted. 1 were changed here since" in third[url(told["movies"])]["sentence"]
+    assert "2 entries put, 1 deleted. 1 changed here since" in third[url(told["movies"])]["sentence"]
     assert held.bee.core.length == length + 2 + 3
     expected = {**now, "m/0002": "changed here", "mine": 1}
     assert dict(map(tuple, await entries(bees, "movies"))) == expected

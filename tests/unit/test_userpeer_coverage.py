@@ -91,7 +91,7 @@ RECEIPT = Receipt(
         (RECEIPT, OWN, "ok", "the hash over 10 blocks is the same there and here"),
         (replace(RECEIPT, indexed_to=8), OWN, "warn", "2 blocks behind"),
         (replace(RECEIPT, indexed_to=9), OWN, "warn", "1 block behind"),
-        (replace(RECEIPT, indexed_from=4), OWN, "info", "3 blocks of older history are still to be read"),
+        (replace(RECEIPT, indexed_from=4), OWN, "info", "3 blocks of older history still to be read"),
         (replace(RECEIPT, indexed_to=0), OWN, "info", "It has read nothing of your bee yet."),
         (replace(RECEIPT, tree="other"), OWN, "bad", "another history under your key"),
         (replace(RECEIPT, stored=11), OWN, "bad", "older copy of your peer"),

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from userpeer.text import linkify
+from userpeer.wording import counted
 
 
 @pytest.mark.parametrize(
@@ -45,3 +46,17 @@ def test_no_text_can_bring_markup(parts: list[str]) -> None:
     assert "<" not in without_links
     assert ">" not in without_links
     assert re.sub("<[^>]*>", "", made).count("&lt;") == text.count("<")
+
+
+@pytest.mark.parametrize(
+    ("number", "word", "words"),
+    [
+        (0, "block", "0 blocks"),
+        (1, "block", "1 block"),
+        (1000, "block", "1,000 blocks"),
+        (1, "entry", "1 entry"),
+        (2, "entry", "2 entries"),
+    ],
+)
+def test_one_of_a_thing_is_no_plural(number: int, word: str, words: str) -> None:
+    assert counted(number, word) == words

@@ -90,7 +90,7 @@ async def test_there_is_a_bound(site: Site, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("userpeer.hyp.bees.MAX_SEEDS", 1)
     assert (await client.post("/seed", data={"bee": "1" * 64})).status_code == 303
     answer = await client.post("/seed", data={"bee": "2" * 64})
-    assert "seeds 1 bees already" in answer.text
+    assert "seeds 1 bee already" in answer.text
 
 
 async def test_followed_bees_are_part_of_what_is_shared(site: Site) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from core.records import Reason
+from userpeer.wording import counted
 
 from .receipt import Receipt
 
@@ -125,7 +126,10 @@ def _history(receipt: Receipt, own: OwnLog) -> list[Finding]:
         return []
     if not own.is_restored:
         return [
-            Finding("info", f"It knows of {_blocks(receipt.stored)} of your bee, so they may be found there.")
+            Finding(
+                "info",
+                f"It knows of {counted(receipt.stored, 'block')} of your bee, so they may be found there.",
+            )
         ]
     if receipt.fork < own.fork:
         return [
@@ -137,21 +141,22 @@ def _history(receipt: Receipt, own: OwnLog) -> list[Finding]:
         return [
             Finding(
                 "bad",
-                f"It holds {_blocks(receipt.stored)} of your bee, and here there are only {own.length:,}. This is an "
-                "older copy of your peer, or your key was used elsewhere: write nothing here before you know which.",
+                f"It holds {counted(receipt.stored, 'block')} of your bee, and here are only {own.length:,}. This "
+                "is an older copy of your peer, or your key was used elsewhere: write nothing before you know which.",
             )
         ]
     if receipt.tree == own.tree(receipt.stored):
         return [
             Finding(
                 "ok",
-                f"What it holds is your log: the hash over {_blocks(receipt.stored)} is the same there and here.",
+                f"What it holds is your log: the hash over {counted(receipt.stored, 'block')} is the same there and "
+                "here.",
             )
         ]
     return [
         Finding(
             "bad",
-            f"It holds another history under your key: the hash over {_blocks(receipt.stored)} is not that of "
+            f"It holds another history under your key: the hash over {counted(receipt.stored, 'block')} is not that of "
             "your log. Your key was used twice.",
         )
     ]
@@ -166,14 +171,16 @@ def _reading(receipt: Receipt, own: OwnLog) -> list[Finding]:
         out.append(Finding("info", "It has read nothing of your bee yet."))
     elif behind > 0:
         out.append(
-            Finding("warn", f"It is {_blocks(behind)} behind: your last changes are not shown there yet.")
+            Finding(
+                "warn", f"It is {counted(behind, 'block')} behind: your last changes are not shown there yet."
+            )
         )
     if receipt.indexed_to and receipt.indexed_from > 1:
         older = receipt.indexed_from - 1
         out.append(
             Finding(
                 "info",
-                f"It began at the end of your log; {_blocks(older)} of older history are still to be read.",
+                f"It began at the end of your log; {counted(older, 'block')} of older history still to be read.",
             )
         )
     return out
@@ -184,7 +191,7 @@ def _shown(
 ) -> list[Finding]:
     out = []
     if receipt.hidden:
-        out.append(Finding("warn", f"It hides {_records(receipt.hidden)} of yours."))
+        out.append(Finding("warn", f"It hides {counted(receipt.hidden, 'record')} of yours."))
     for one in hidden:
         what = "your whole bee" if one.key is None else one.key
         out.append(
@@ -193,7 +200,7 @@ def _shown(
             )
         )
     for reason, number in receipt.skipped.items():
-        out.append(Finding("warn", f"It skipped {_records(number)}: {_meaning(reason)}"))
+        out.append(Finding("warn", f"It skipped {counted(number, 'record')}: {_meaning(reason)}"))
     out += [Finding("info", f"Of yours, no feed lists {one.key}: {one.sentence}") for one in unread]
     short = {
         name: own.records.get(kind, 0) - receipt.listed.get(kind, 0)
@@ -220,7 +227,7 @@ def _shown(
         out.append(
             Finding(
                 "info",
-                f"It keeps {_records(kept)} that a feed does not list: your profile, whom you follow, lists.",
+                f"It keeps {counted(kept, 'record')} that a feed does not list: your profile, whom you follow, lists.",
             )
         )
     return out
@@ -231,11 +238,3 @@ def _meaning(reason: str) -> str:
         return Reason(reason).meaning
     except ValueError:
         return _THEIR_REASONS.get(reason, f"the reason it gives is “{reason}”.")
-
-
-def _blocks(number: int) -> str:
-    return "1 block" if number == 1 else f"{number:,} blocks"
-
-
-def _records(number: int) -> str:
-    return "1 record" if number == 1 else f"{number:,} records"

@@ -19,6 +19,7 @@ from core.errors import BadArgument
 from core.hyperbee import Hyperbee, Metadata
 from core.peer import Joined, Peer, parse_key
 from userpeer.errors import NotFound, UserError
+from userpeer.wording import counted
 
 from .address import BadName, check_name, is_key, url_of
 from .finding import bring_up_to_date
@@ -202,9 +203,8 @@ class Bees:
             self._withheld.discard(held.key.hex())
         elif held.key.hex() not in self._seeds:
             if len(self._seeds) >= MAX_SEEDS:
-                raise UserError(
-                    f"This peer seeds {MAX_SEEDS:,} bees already; `hyp unseed` one of them first."
-                )
+                seeds = counted(MAX_SEEDS, "bee")
+                raise UserError(f"This peer seeds {seeds} already; `hyp unseed` one of them first.")
             self._seeds[held.key.hex()] = time.time()
         self._seed(held)
         await self._save()

@@ -17,6 +17,7 @@ from click.core import ParameterSource
 from core.errors import BadArgument, MeadowError
 from userpeer.settings import Settings, default_directory, parse_address
 from userpeer.unlocking import asking, unlock_options
+from userpeer.wording import counted
 
 from .cli_bee import bee
 from .terminal import (
@@ -25,7 +26,6 @@ from .terminal import (
     Context,
     Group,
     ask,
-    count,
     fail,
     print_item,
     print_json,
@@ -221,7 +221,7 @@ def ls(obj: Context) -> None:
     for item in ask(obj, "hyp.list"):
         what = "yours" if item["own"] else "seeded for others"
         shared = "" if item["seeding"] else ", not shared"
-        words = f"{item['name'] or '-':<16} {item['url']}  {count(item['length'], 'block')}, {what}{shared}"
+        words = f"{item['name'] or '-':<16} {item['url']}  {counted(item['length'], 'block')}, {what}{shared}"
         print_item(obj, item, words)
 
 

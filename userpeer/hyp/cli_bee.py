@@ -9,8 +9,10 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
+from userpeer.wording import counted
+
 from .address import split_address
-from .terminal import Context, Group, ask, count, print_item, print_json, remark
+from .terminal import Context, Group, ask, print_item, print_json, remark
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -169,7 +171,7 @@ def batch(obj: Context, /, name: str, **options: Any) -> None:
         print_item(
             obj,
             item,
-            f"{count(item['operations'], 'operation')} done; the bee is at version {item['version']:,}",
+            f"{counted(item['operations'], 'operation')} done; the bee is at version {item['version']:,}",
         )
 
 

@@ -18,6 +18,7 @@ from core.hyperbee import Hyperbee
 from core.hyperbee.node import encode_header
 from core.peer import Peer
 from userpeer.errors import UserError
+from userpeer.wording import counted
 
 from .address import BadName, check_name, url_of
 from .hypercore9 import NotAnOldLog, OldLog, find_old_logs, read_old_log
@@ -115,13 +116,13 @@ async def _import_bee(bees: Bees, old: OldLog, bee: Hyperbee) -> dict[str, Any]:
     before = await _state(bee.checkout(known["length"])) if known["length"] else {}
     counts = await _apply(held.bee, before, now)
     await bees.remember_import(old.key, {**known, "length": length})
-    sentence = f"{counts.put:,} entries put, {counts.deleted:,} deleted."
+    sentence = f"{counted(counts.put, 'entry')} put, {counts.deleted:,} deleted."
     if counts.kept:
-        sentence += f" {counts.kept:,} were changed here since and stay as they are."
+        sentence += f" {counts.kept:,} changed here since, left as they are."
     if old.missing:
         sentence += (
-            f" {old.missing:,} of {length:,} blocks are missing or not what their owner signed: entries that only they "
-            "had are not here, and some that they deleted may be."
+            f" {old.missing:,} of {counted(length, 'block')} missing, or not what their owner signed: entries that "
+            "only they had are not here, and some that they deleted may be."
         )
     return {**about, "result": "imported", "put": counts.put, "deleted": counts.deleted, "sentence": sentence}
 

@@ -122,8 +122,3 @@ def size(length: float) -> str:
         unit += 1
     digits = 1 if unit and length < 9.95 else 0
     return f"{length:.{digits}f} {('B', 'kB', 'MB', 'GB', 'TB')[unit]}"
-
-
-def count(number: int, word: str) -> str:
-    """1 block, 2 blocks, 1,000 blocks."""
-    return f"{number:,} {word}{'' if number == 1 else 's'}"

@@ -19,7 +19,6 @@ from core.records import (
     Rejected,
     Watch,
     WatchlistItem,
-    film_ref,
     is_t16,
     key_time,
     parse_record,
@@ -46,9 +45,7 @@ class Row:
     value: str = ""
     subject: str | None = None
     root: str | None = None
-    film: str | None = None
     watched_on: str | None = None
-    rating: int | None = None
     words: str = ""
 
 
@@ -76,15 +73,13 @@ def row_of(key: str | bytes, value: Any, seq: int, now: int) -> Row:
             source = record.source
             film = record.film
             extra = {
-                "film": film_ref(film),
                 "watched_on": record.watched_on,
-                "rating": record.rating,
                 "words": _join(film.title, film.year, record.review and record.review.text, *record.tags),
             }
         case Reaction():
             extra = {"subject": _place(record.subject)}
         case WatchlistItem():
-            extra = {"film": film_ref(record.film), "words": _join(record.film.title, record.film.year)}
+            extra = {"words": _join(record.film.title, record.film.year)}
         case Profile():
             extra = {"words": _join(record.name, record.bio)}
     on_timeline = record.kind in TIMELINE_KINDS and source is None

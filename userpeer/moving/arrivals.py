@@ -15,6 +15,7 @@ from core.records import Subject, Watch, film_refs, format_date, parse_record, w
 from userpeer.errors import InvalidField, UserError
 from userpeer.publishing import Publisher
 from userpeer.reading import Reader
+from userpeer.wording import counted
 
 from .letterboxd import SOURCE, is_letterboxd, read_letterboxd
 from .own import is_own, read_own
@@ -43,12 +44,12 @@ class Report:
     @property
     def sentence(self) -> str:
         """The figures in words."""
-        parts = [f"{self.added:,} added", f"{self.updated:,} updated", f"{self.present:,} were here already"]
+        parts = [f"{self.added:,} added", f"{self.updated:,} updated", f"{self.present:,} here already"]
         if self.kept:
             parts.append(f"{self.kept:,} left alone because you edited them")
         wrong = len(self.not_understood) + self.more_not_understood
         if wrong:
-            parts.append(f"{wrong:,} lines not fully understood")
+            parts.append(f"{counted(wrong, 'line')} not fully understood")
         return ", ".join(parts) + "."
 
     def complain(self, problem: NotUnderstood) -> None:
