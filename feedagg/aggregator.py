@@ -63,7 +63,7 @@ class Aggregator:
         self.fanout = fanout.Fanout(database, self.live, self.contact.owner)
         self.url: str | None = None
         """Where this process answers, once it does."""
-        self.standing = standing.Standing(database, peer, self.contact, self.ingest)
+        self.standing = standing.Standing(database, peer, self.contact, self.ingest, self.pictures)
         self._jobs = jobs.scheduler(self.contact, self.standing, self.metrics, database, self.beat)
 
     @classmethod

@@ -13,20 +13,28 @@ from typing import Final
 SUFFIX: Final = ".webp"
 
 
+def drop(directory: Path, beginning: str) -> int:
+    """Delete the pictures whose names begin so, whether or not their cache is open; returns how many."""
+    found = list(directory.glob(f"{beginning}*{SUFFIX}"))
+    for path in found:
+        path.unlink(missing_ok=True)
+    return len(found)
+
+
 class PictureCache:
     """Files of one directory, at most `limit` bytes of them."""
 
     def __init__(self, directory: Path, limit: int) -> None:
-        self._directory = directory
+        self.directory = directory
         self._limit = limit
         self._sizes: OrderedDict[str, int] = OrderedDict()  # the longest unused first
         self.total = 0
 
     def open(self) -> None:
         """Learn what is there from an earlier run."""
-        self._directory.mkdir(parents=True, exist_ok=True)
+        self.directory.mkdir(parents=True, exist_ok=True)
         found = []
-        for path in self._directory.iterdir():
+        for path in self.directory.iterdir():
             if path.suffix != SUFFIX:  # half written when the machine stopped
                 path.unlink(missing_ok=True)
                 continue
@@ -71,4 +79,4 @@ class PictureCache:
             self._path(name).unlink(missing_ok=True)
 
     def _path(self, name: str) -> Path:
-        return self._directory / f"{name}{SUFFIX}"
+        return self.directory / f"{name}{SUFFIX}"

@@ -17,13 +17,14 @@ from typing import Any, Final
 
 from core.peer import Peer
 from core.records import Blob
-from feedagg import imaging
+from feedagg import imaging, picture_cache
 from feedagg.database import Database
 from feedagg.ingest import Ingest
 from feedagg.media_cores import MediaCores, NoPicture
 from feedagg.picture_cache import PictureCache
 from feedagg.settings import Settings
 
+DIRECTORY: Final = "pictures"
 MAX_IMAGE_BYTES: Final = 16 * 1024 * 1024
 MAX_BLOCKS: Final = 4_096
 WORKER_SECONDS: Final = 30.0
@@ -44,7 +45,7 @@ class Pictures:
     def __init__(self, database: Database, peer: Peer, ingest: Ingest, settings: Settings) -> None:
         self.media = MediaCores(database, peer, ingest)
         limit = settings.image_cache_mb * 1024**2
-        self._cache = PictureCache(settings.dir / "pictures", limit)
+        self._cache = PictureCache(settings.dir / DIRECTORY, limit)
         self.is_on = limit > 0
         self._is_open = False
         self._making: dict[str, asyncio.Task[list[bytes]]] = {}
@@ -86,6 +87,13 @@ class Pictures:
         if not task.cancelled():
             task.exception()  # whoever waited for it has it; else nobody misses it
 
+    async def drop(self, bee: bytes) -> int:
+        """Delete all pictures of a bee, those that are just being made too; returns how many files went."""
+        for name, task in list(self._making.items()):
+            if name.startswith(beginning(bee)):
+                task.cancel()
+        return await asyncio.to_thread(picture_cache.drop, self._cache.directory, beginning(bee))
+
     async def close(self) -> None:
         tasks = [*self._making.values(), *self._asking]
         for task in tasks:
@@ -106,7 +114,12 @@ class Pictures:
                 raise NoPicture("Too many images are being fetched at the moment; come back in a while.", 503)
             task = self._making[name] = asyncio.create_task(self._make(name, bee, blob, widths))
             task.add_done_callback(lambda _: self._making.pop(name, None))
-        return await asyncio.shield(task)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if not task.cancelled():
+                raise  # whoever asked has gone
+            raise NoPicture("This picture was purged while it was made.") from None
 
     async def _make(self, name: str, bee: bytes, blob: Blob, widths: tuple[int, ...]) -> list[bytes]:
         try:
@@ -122,14 +135,23 @@ class Pictures:
         return made
 
 
+def beginning(bee: bytes) -> str:
+    """How the files of a bee's pictures are called, so that a purge finds them."""
+    return f"{bee.hex()[:24]}-"
+
+
 def _name(bee: bytes, blob: Blob) -> str:
-    numbers = (blob.block_offset, blob.block_length, blob.byte_offset, blob.byte_length)
-    return blake2b(bee + repr(numbers).encode(), digest_size=20).hexdigest()
+    return f"{beginning(bee)}{_hash(blob)}"
 
 
 def version(blob: Blob) -> str:
     """A few letters that change when the picture does, for its address."""
-    return _name(b"", blob)[:10]
+    return _hash(blob)[:10]
+
+
+def _hash(blob: Blob) -> str:
+    numbers = (blob.block_offset, blob.block_length, blob.byte_offset, blob.byte_length)
+    return blake2b(repr(numbers).encode(), digest_size=16).hexdigest()
 
 
 async def _resized(data: bytes, widths: tuple[int, ...]) -> list[bytes]:

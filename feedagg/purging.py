@@ -1,7 +1,7 @@
 """Purging: our own copy of a record or of a whole bee is dropped. The author's bee is not touched.
 
-The rows go in the transaction of the decision; the blocks go as soon as the program that has the store open looks
-at the list of purges, which lasts until that is done.
+The rows go in the transaction of the decision; the blocks, and the pictures made of that bee's images, go as soon as
+the program that has the store open looks at the list of purges, which lasts until that is done.
 """
 
 from __future__ import annotations

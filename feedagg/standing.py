@@ -1,5 +1,5 @@
 """What the running program does when the operator's decisions change: it lets go of bees that are followed no
-more, and drops the blocks of what was purged.
+more, and drops the blocks and the pictures of what was purged.
 
 Decisions may come from a command in another process, so the database is asked once a tick.
 """
@@ -16,6 +16,7 @@ from feedagg import purging, sources
 from feedagg.contact import Contact
 from feedagg.database import Database
 from feedagg.ingest import Ingest, now_ms
+from feedagg.pictures import Pictures
 
 log = logging.getLogger("feedagg.standing")
 
@@ -28,11 +29,14 @@ MAX_LOOKED_AT: Final = 500
 class Standing:
     """The bees of this process beside their standing in the database."""
 
-    def __init__(self, database: Database, peer: Peer, contact: Contact, ingest: Ingest) -> None:
+    def __init__(
+        self, database: Database, peer: Peer, contact: Contact, ingest: Ingest, pictures: Pictures
+    ) -> None:
         self._database = database
         self._peer = peer
         self._contact = contact
         self._ingest = ingest
+        self._pictures = pictures
         self._looked_at = 0
         self._ticking = asyncio.Lock()
 
@@ -50,9 +54,10 @@ class Standing:
             for purge in await self._database.read(purging.pending):
                 try:
                     blocks = await purging.drop_blocks(self._peer, purge)
+                    files = await self._pictures.drop(purge.bee)
                 except MeadowError as error:
                     # Most often a session that is just closing; the purge stays in the list.
                     log.warning("purge of %s: %s", purge.bee.hex()[:8], error)
                     continue
-                log.info("purge of %s: %d blocks dropped", purge.bee.hex()[:8], blocks)
+                log.info("purge of %s: %d blocks, %d pictures dropped", purge.bee.hex()[:8], blocks, files)
                 await self._database.write(purging.done, purge.id)

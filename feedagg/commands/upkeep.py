@@ -17,7 +17,7 @@ from core.errors import BadArgument, MeadowError, StorageError, StorageLocked
 from core.peer import Peer, parse_key
 from feedagg import audit as audits
 from feedagg import backup as backups
-from feedagg import feed_hash, operator_token, purging, rebuild
+from feedagg import feed_hash, operator_token, picture_cache, pictures, purging, rebuild
 from feedagg.commands.directory import Directory, db_option
 from feedagg.database import Database
 from feedagg.ingest import now_ms
@@ -159,7 +159,9 @@ def purge(directory: Path, bee: str, key: str | None, reason: str, yes: bool, db
 
     async def blocks(database: Database, peer: Peer) -> None:
         for one in database.read_now(purging.pending):
-            print(f"{await purging.drop_blocks(peer, one):,} blocks dropped.")
+            dropped = await purging.drop_blocks(peer, one)
+            files = picture_cache.drop(directory / pictures.DIRECTORY, pictures.beginning(one.bee))
+            print(f"{dropped:,} blocks and {files:,} pictures dropped.")
             database.write_now(purging.done, one.id)
 
     async def run() -> None:

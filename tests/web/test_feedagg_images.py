@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from core.records import Blob, format_date
-from feedagg import imaging, media_cores, moderation, pictures, sources
+from feedagg import imaging, media_cores, moderation, pictures, purging, sources
 from feedagg.aggregator import Aggregator
 from feedagg.ingest import now_ms
 from tests.support.feedagg import aggregator, author, client
@@ -124,6 +124,53 @@ async def test_hidden_and_removed_pictures_are_gone(site: Any) -> None:
     async with asyncio.timeout(60):
         while (await web.get(urls[0])).status_code != 404 or (await web.get(urls[1])).status_code != 404:
             await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("what", ["record", "bee"])
+async def test_a_purge_leaves_no_picture_on_the_disk(site: Any, tmp_path: Path, what: str) -> None:
+    running, web, ada = site
+    bee, other = ada.bee.core.key, "f" * 24 + "-of-another-bee.webp"
+    key = await ada.post(await ada.upload(with_exif()))
+    await introduce_with_picture(ada, await ada.upload(with_exif()))
+    [small] = await sources_of(web, 1)
+    for url in (small, await portrait_of(web, ada)):
+        assert (await got(web, url)).status_code == 200
+    folder = tmp_path / pictures.DIRECTORY
+    (folder / other).write_bytes(b"stays")
+    assert len(list(folder.iterdir())) == 4
+    if what == "record":
+        await running.database.write(purging.purge_record, bee, key.encode(), "because", now_ms())
+    else:
+        await running.database.write(purging.purge_bee, bee, "because", now_ms())
+    await running.standing.tick()
+    async with asyncio.timeout(60):
+        while [path.name for path in folder.iterdir()] != [other]:
+            await asyncio.sleep(0.05)
+            await running.standing.tick()
+    assert (await web.get(small)).status_code == 404
+    if what == "record":  # the profile is still there, so its picture is fetched again
+        assert (await got(web, await portrait_of(web, ada, "/bees"))).status_code == 200
+
+
+async def test_who_waits_for_a_picture_that_is_purged_is_told(
+    site: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running, web, ada = site
+    begun = asyncio.Event()
+
+    async def endless(*arguments: Any) -> bytes:
+        begun.set()
+        await asyncio.Event().wait()
+        return b""
+
+    monkeypatch.setattr(running.pictures.media, "fetch", endless)
+    await ada.post(await ada.upload(with_exif()))
+    [small] = await sources_of(web, 1)
+    asking = asyncio.create_task(web.get(small))
+    await begun.wait()
+    assert await running.pictures.drop(ada.bee.core.key) == 0
+    answer = await asking
+    assert (answer.status_code, "purged" in answer.text) == (404, True)
 
 
 async def test_an_image_that_is_none_or_lies_is_refused_with_a_reason(site: Any) -> None:
