@@ -243,15 +243,19 @@ class DiaryView(View):
     later: str
     before: str | None
     loose: list[Shown]
+    has_more_loose: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UndatedView(View):
-    """`undated.html`: films without a day."""
+    """`undated.html`: films without a date, or (`year`) with a year alone. `older`: the `before` of the next page."""
 
     bee: str
     who: str
+    year: int | None
     items: list[Shown]
+    is_first: bool
+    older: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -287,6 +289,26 @@ async def test_the_diary_and_a_year_in_review(site: Any) -> None:
     assert "No films in 2024" in (await client.get("/diary/2024")).text
     assert (await client.get("/diary?month=9999-12")).status_code == 200
     assert (await client.get("/diary?month=0000-01")).status_code == 404
+
+
+@pytest.mark.parametrize(("watched", "first"), [("", "/diary/undated"), ("2025", "/diary/undated?year=2025")])
+async def test_a_long_list_of_films_without_a_day_has_pages(site: Any, watched: str, first: str) -> None:
+    service, client = site
+    film = {"year": 1979, "kind": "movie"}
+    dated = {"watchedOn": watched} if watched else {}
+    fresh = [("movie", {"film": {**film, "title": f"Film <{number}>"}, **dated}) for number in range(120)]
+    await service.publisher.publish_many(fresh, [])
+    await service.follows.get(service.key).settled()
+    if watched:
+        assert 'href="/diary/undated?year=2025"' in (await client.get("/diary?month=2025-01")).text
+    seen: list[str] = []
+    path: str | None = first
+    while path is not None:
+        page = (await client.get(path)).text
+        seen += re.findall(r'class="film-title">Film &lt;(\d+)&gt;', page)
+        older = re.search(r'rel="next" href="([^"]+)"', page)
+        path = html.unescape(older[1]) if older else None
+    assert [int(number) for number in seen] == list(range(119, -1, -1))
 
 
 async def test_the_watchlist(site: Any) -> None:

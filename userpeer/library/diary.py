@@ -14,6 +14,7 @@ from .shelf import Shelf
 from .shown import COLUMNS, Shown, plain, shown_from
 
 PAGE: Final = 50
+_LAST_ID: Final = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +73,9 @@ class Diary:
     def _count_years(self) -> list[tuple[int, int]]:
         rows = self._shelf.db.execute(
             "SELECT substr(r.watched_on, 1, 4) AS year, count(*) FROM records r JOIN bees b ON b.id = r.bee "
-            "WHERE b.key = ? AND r.watched_on IS NOT NULL AND r.kind = 'movie' GROUP BY year ORDER BY year DESC",
+            "WHERE b.key = ? AND r.watched_on IS NOT NULL GROUP BY year ORDER BY year DESC",
             (self._bee,),
-        )
+        )  # only films have such a date, so the index alone answers
         return [(int(year), count) for year, count in rows]
 
     def latest(self) -> tuple[int, int] | None:
@@ -116,11 +117,17 @@ class Diary:
         older = f"{last.record.watched_on}.{last.id}" if last and isinstance(last.record, Watch) else None
         return Month(year, month, calendar.month_name[month], weeks, tuple(found[:PAGE]), older)
 
-    def loose(self, year: int | None) -> list[Shown]:
-        """Entries dated with the year alone, or (None) with nothing."""
-        if year is None:
-            return self._rows("r.watched_on IS NULL ORDER BY r.id DESC LIMIT 200", [])
-        return self._rows("r.watched_on = ? ORDER BY r.id DESC LIMIT 200", [f"{year:04d}"])
+    def loose(
+        self, year: int | None, *, before: int | None = None, limit: int = PAGE
+    ) -> tuple[list[Shown], int | None]:
+        """A page of the entries dated with the year alone, or (None) with nothing; the `before` of the next page."""
+        dated = "r.watched_on IS NULL" if year is None else "r.watched_on = ?"
+        arguments: list[Any] = [] if year is None else [f"{year:04d}"]
+        latest = _LAST_ID if before is None else before
+        found = self._rows(
+            f"{dated} AND r.id < ? ORDER BY r.id DESC LIMIT ?", [*arguments, latest, limit + 1]
+        )
+        return found[:limit], found[limit - 1].id if len(found) > limit else None
 
     def year(self, year: int) -> Year:
         """A year in review."""

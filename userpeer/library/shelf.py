@@ -22,7 +22,7 @@ from core.records import Profile, parse_record
 
 from .rows import Row, place_of_blob
 
-VERSION = 4
+VERSION = 5
 
 COUNTER_BITS = 15
 """Of a record's number: records of one millisecond that it tells apart before it borrows from the next."""
@@ -47,6 +47,7 @@ CREATE INDEX by_kind ON records (bee, kind, id);
 CREATE INDEX by_subject ON records (subject) WHERE subject IS NOT NULL;
 CREATE INDEX by_root ON records (root) WHERE root IS NOT NULL;
 CREATE INDEX by_day ON records (bee, watched_on, id) WHERE watched_on IS NOT NULL;
+CREATE INDEX by_no_day ON records (bee, kind, id) WHERE kind = 'movie' AND watched_on IS NULL;
 CREATE VIRTUAL TABLE search USING fts5 (words, content='records', content_rowid='id', tokenize='unicode61');
 CREATE TRIGGER indexed AFTER INSERT ON records WHEN new.words != '' BEGIN
   INSERT INTO search (rowid, words) VALUES (new.id, new.words); END;

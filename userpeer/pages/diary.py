@@ -15,6 +15,10 @@ from userpeer.views import DiaryView, UndatedView, YearView
 
 from .render import frame, page, service_of
 
+LOOSE = 10
+"""Films with a year alone, below a month; the others are a page of their own."""
+
+_YEAR = re.compile(r"[0-9]{4}\Z")
 _MONTH = re.compile(r"(\d{4})-(0[1-9]|1[0-2])\Z")
 
 
@@ -31,6 +35,7 @@ async def diary(request: Request) -> Response:
         year, month = book.latest() or (now.tm_year, now.tm_mon)
     if year < 1:
         raise NotFound("There is no such month.")
+    loose, more = book.loose(year, limit=LOOSE) if "before" not in request.query_params else ([], None)
     view = DiaryView(
         **await frame(request),
         bee=bee,
@@ -40,16 +45,24 @@ async def diary(request: Request) -> Response:
         before=request.query_params.get("before"),
         earlier=_month(year, month - 1),
         later=_month(year, month + 1),
-        loose=book.loose(year) if "before" not in request.query_params else [],
+        loose=loose,
+        has_more_loose=more is not None,
     )
     return page(request, "diary.html", view)
 
 
 async def undated(request: Request) -> Response:
-    """GET /diary/undated?bee="""
+    """GET /diary/undated?bee=&year=&before=: films without a date, or with a year alone."""
     service, bee, who = _whose(request)
-    items = Diary(service.library.shelf, bee, service.key).loose(None)
-    return page(request, "undated.html", UndatedView(**await frame(request), bee=bee, who=who, items=items))
+    asked, before = request.query_params.get("year", ""), request.query_params.get("before", "")
+    year = int(asked) if _YEAR.match(asked) else None
+    items, older = Diary(service.library.shelf, bee, service.key).loose(
+        year, before=int(before) if before.isascii() and before.isdigit() and len(before) < 19 else None
+    )
+    view = UndatedView(
+        **await frame(request), bee=bee, who=who, year=year, items=items, is_first=not before, older=older
+    )
+    return page(request, "undated.html", view)
 
 
 async def year(request: Request) -> Response:
