@@ -29,8 +29,11 @@ MAX_IMAGE_BYTES: Final = 16 * 1024 * 1024
 MAX_BLOCKS: Final = 4_096
 WORKER_SECONDS: Final = 30.0
 AT_ONCE: Final = 4
+MARKS_AT_ONCE: Final = 2
+"""Authors' pictures have turns of their own: there is one on every card, and authors who are away hold up no image."""
+
 WAITING: Final = 64
-"""Pictures that may wait for their turn; beyond that the asker is told to come back."""
+"""Pictures of each kind that may wait for their turn; beyond that the asker is told to come back."""
 
 PATIENCE_SECONDS: Final = 2.0
 """How long a list waits for the picture of an author: a browser has few connections, and there is the honeycomb."""
@@ -51,7 +54,11 @@ class Pictures:
         self._making: dict[str, asyncio.Task[list[bytes]]] = {}
         self._asking: set[asyncio.Task[bytes]] = set()
         self._failed: OrderedDict[str, tuple[float, NoPicture]] = OrderedDict()
-        self._turn = asyncio.Semaphore(AT_ONCE)
+        self._turns = {
+            imaging.WIDTHS: asyncio.Semaphore(AT_ONCE),
+            (imaging.MARK,): asyncio.Semaphore(MARKS_AT_ONCE),
+        }
+        self._under_way = dict.fromkeys(self._turns, 0)
 
     async def get(self, bee: bytes, blob: Blob, width: int) -> bytes:
         """The picture as WebP, its longer side at most `width` (one of `imaging.WIDTHS`); of width `imaging.MARK`, a
@@ -110,7 +117,7 @@ class Pictures:
             raise NoPicture(str(failure), failure.status)
         task = self._making.get(name)
         if task is None:
-            if len(self._making) >= AT_ONCE + WAITING:
+            if self._under_way[widths] >= AT_ONCE + WAITING:
                 raise NoPicture("Too many images are being fetched at the moment; come back in a while.", 503)
             task = self._making[name] = asyncio.create_task(self._make(name, bee, blob, widths))
             task.add_done_callback(lambda _: self._making.pop(name, None))
@@ -122,14 +129,17 @@ class Pictures:
             raise NoPicture("This picture was purged while it was made.") from None
 
     async def _make(self, name: str, bee: bytes, blob: Blob, widths: tuple[int, ...]) -> list[bytes]:
+        self._under_way[widths] += 1
         try:
-            async with self._turn:
+            async with self._turns[widths]:
                 made = await _resized(await self.media.fetch(bee, blob), widths)
         except NoPicture as failure:
             self._failed[name] = asyncio.get_running_loop().time() + FORGET_SECONDS, failure
             if len(self._failed) > REMEMBERED:
                 self._failed.popitem(last=False)
             raise
+        finally:
+            self._under_way[widths] -= 1
         for width, data in zip(widths, made, strict=True):
             await asyncio.to_thread(self._cache.put, f"{_name(bee, blob)}-{width}", data)
         return made

@@ -366,6 +366,29 @@ async def test_nobody_waits_long_for_the_picture_of_an_author_who_is_away(
     assert (await got(web, url)).status_code == 200
 
 
+async def test_pictures_of_authors_who_are_away_hold_up_no_image(
+    site: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running, web, ada = site
+    monkeypatch.setattr(pictures, "PATIENCE_SECONDS", 0.0)
+    fetch = running.pictures.media.fetch
+
+    async def slow(bee: bytes, blob: Blob) -> bytes:
+        if blob.byte_length < 1000:
+            await asyncio.Event().wait()
+        return bytes(await fetch(bee, blob))
+
+    monkeypatch.setattr(running.pictures.media, "fetch", slow)
+    for n in range(pictures.AT_ONCE + pictures.WAITING + 5):
+        with pytest.raises(media_cores.NoPicture) as refused:
+            await running.pictures.get_soon(bytes(32), Blob(0, 1, 0, n + 1), imaging.MARK)
+        assert refused.value.status == 503
+        await asyncio.sleep(0)
+    await ada.post(await ada.upload(with_exif()))
+    [small] = await sources_of(web, 1)
+    assert (await web.get(small)).status_code == 200
+
+
 async def test_no_address_but_that_of_a_record_gives_an_image(site: Any) -> None:
     _, web, ada = site
     key = await ada.post(await ada.upload(with_exif()))
