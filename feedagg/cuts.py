@@ -34,6 +34,8 @@ def words_of_rest(text: str, shown: str, more: str = "") -> str:
     """The words that `text` and the long form `more` hold and `shown`, the opening of `text`, does not: folded, each
     once, in their order, with spaces between. Empty where everything is shown.
     """
+    if shown == text and not more:
+        return ""
     rest = ("" if shown == text else text[len(shown.removesuffix(" …")) :]) + "\n" + more
     known = set(words(shown))
     found: list[str] = []

@@ -95,6 +95,7 @@ async def take(feed: str, peer: str, folder: Path) -> None:
             "bee": movie["authors"][0]["url"],
             "record": movie["url"],
             "film": f"{feed}film/t:ran:1985",
+            "tag": f"{feed}tag/garden",
             "search": f"{feed}search?kind=movie&rating=8-",
             "mutes": f"{feed}mutes",
             "submit": f"{feed}submit",
