@@ -26,7 +26,6 @@ from ..dht.world import Meeting
 from ..errors import ConnectionDropped, MeadowError
 from ..net.connection import Connection
 from ..net.hyperdht import HyperDht
-from ..protomux import Mux
 from .actions import (
     Action,
     Ban,
@@ -394,16 +393,27 @@ class SwarmDriver:
             self._watch(link, wire.connection)
 
     def _prove(self, link: Link) -> None:
+        """The remote shows its keys in its header. That it still wants the stream only its ack of ours shows: the
+        header may lie in the same burst as the end of a dial that was overtaken."""
         self._connect(link)
         wire: _Wire = link.user
+        connection = wire.connection
+        if connection is None or wire.meeting is None:
+            return
+        stream = wire.meeting.stream
+        before = stream.sender.next
 
-        def opened(future: asyncio.Future[Mux]) -> None:
-            if not future.cancelled() and future.exception() is None:
-                self.swarm.proved(link, self.now())
-                self.act()
+        def look(_: object = None) -> None:
+            if connection.mux is not None and stream.sender.una > before:
+                stream.on_acked = _nothing
+                self._loop.call_soon(self._proved, link)
 
-        if wire.connection is not None:
-            wire.connection.opened.add_done_callback(opened)
+        stream.on_acked = look
+        connection.opened.add_done_callback(look)
+
+    def _proved(self, link: Link) -> None:
+        self.swarm.proved(link, self.now())
+        self.act()
 
     def _watch(self, link: Link, connection: Connection) -> None:
         link.exchanged = lambda: connection.exchanged
@@ -446,3 +456,7 @@ class SwarmDriver:
         if came_online or moved or event is Event.WOKE_UP:
             self.swarm.network_changed(self.now())
             self.act()
+
+
+def _nothing() -> None:
+    pass

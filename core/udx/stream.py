@@ -62,8 +62,8 @@ class UdxStream:
 
     Callbacks, all optional: `on_data(bytes)` in order; `on_end()` after the remote's last byte; `on_close(error)` once,
     at the very end (None: both sides ended in order); `on_drain()` when little is left of what was written;
-    `on_message(bytes)`; `on_remote_changed()`. Two are for whoever drives the stream: `on_wake(stream)` when
-    `trains_to_send` should be called soon, and `on_release(stream)` when no packet will be for it any more.
+    `on_message(bytes)`; `on_remote_changed()`; `on_acked()`. Two are for whoever drives the stream: `on_wake(stream)`
+    when `trains_to_send` should be called soon, and `on_release(stream)` when no packet will be for it any more.
 
     `firewall(link, address)` is asked when a packet comes over another local socket than the connected one, also
     while the stream is not connected; it may call `connect`. Without one such packets are dropped.
@@ -80,6 +80,7 @@ class UdxStream:
         self.on_end: Callable[[], None] = _nothing
         self.on_close: Callable[[MeadowError | None], None] = _nothing
         self.on_drain: Callable[[], None] = _nothing
+        self.on_acked: Callable[[], None] = _nothing
         self.on_message: Callable[[bytes], None] = _nothing
         self.on_remote_changed: Callable[[], None] = _nothing
         self.on_wake: Callable[[UdxStream], None] = _nothing
@@ -443,8 +444,10 @@ class UdxStream:
 
     def _work_through_acks(self, now: float) -> None:
         sender = self.sender
-        ended_before = sender.ended
+        una, ended_before = sender.una, sender.ended
         sender.acknowledge(*self._acks.take(sender.next), now)
+        if sender.una != una:
+            self.on_acked()
         if sender.remote_window > 0:
             sender.window_probe_at = None
         if sender.ended and not ended_before:

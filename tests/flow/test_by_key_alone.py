@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import pytest
 
 from core.errors import BadArgument
 from core.hyperbee import Hyperbee
+from core.net.hyperdht import HyperDht
+from core.net.meeting import plain_connection
 from core.peer import Peer, Testnet
+from core.swarm.links import Link
+from core.udx import UdxStream
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.anyio
@@ -213,3 +218,59 @@ async def test_a_peer_without_a_network_says_so() -> None:
     with pytest.raises(BadArgument, match="HOST:PORT"):
         await peer.go_online(["nowhere"])
     await peer.close()
+
+
+async def test_a_dial_that_was_overtaken_does_not_end_the_connection_in_use(
+    net: Testnet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its header and its end arrive together: whoever sent them had settled on the other connection by then."""
+    # Behind firewalls the first packet of a dial is what makes the connection; so header and end come in one burst.
+    monkeypatch.setattr(HyperDht, "open", partial(HyperDht.open, quick_firewall=False))
+    author = await Peer.open(None, bootstrap=net.bootstrap)
+    reader = await Peer.open(None, bootstrap=net.bootstrap)
+    try:
+        bee = author.bee(name="main")
+        await bee.put("a", 1)
+        assert author.network is not None
+        assert reader.network is not None
+        await author.network.driver.flushed()
+        assert await read(reader, reader.bee(key=bee.core.key), "a") == 1
+        (kept,) = author.connections
+        swarm, dht = author.network.driver.swarm, reader.network.dht
+        came: list[Link] = []
+        deaf: set[UdxStream] = (
+            set()
+        )  # these acknowledge nothing: gone, when what they sent is under way still
+        receive = UdxStream.receive_segments
+
+        def unless_deaf(stream: UdxStream, *data: Any) -> int:
+            return data[2] if stream in deaf else receive(stream, *data)
+
+        monkeypatch.setattr(UdxStream, "receive_segments", unless_deaf)
+
+        def has_its_header(link: Link) -> bool:
+            connection = link.user.connection
+            return link.is_closing or (connection is not None and connection.opened.done())
+
+        incoming = swarm.incoming
+
+        def noted(link: Link, now: float) -> None:
+            came.append(link)
+            incoming(link, now)
+
+        monkeypatch.setattr(swarm, "incoming", noted)
+        for number in range(3):
+            meeting = await dht.connect(
+                author.public_key, local=False, key_pair=reader.network.driver._key_pair
+            )
+            plain_connection(meeting, dht.key_pair, on_open=lambda _: None, on_close=lambda _: None)
+            deaf.add(meeting.stream)
+            await eventually(lambda number=number: len(came) > number and has_its_header(came[number]))
+            assert author.connections[:1] == [kept]
+            meeting.stream.destroy()
+            await eventually(lambda number=number: came[number].is_closing)
+            await eventually(lambda: len(swarm.links.everything) == 1)
+            assert author.connections == [kept]
+    finally:
+        await reader.close()
+        await author.close()
