@@ -88,9 +88,11 @@ class Joined:
 class _Wire:
     """What a link is made of: the dial, then the stream, then the connection over it."""
 
-    __slots__ = ("connecting", "connection", "meeting")
+    __slots__ = ("connecting", "connection", "header_seq", "meeting")
 
     def __init__(self) -> None:
+        self.header_seq = 0
+        """The packet that carries our header: the first one after the connection was made."""
         self.connecting: Connecting | None = None
         self.meeting: Meeting | None = None
         self.connection: Connection | None = None
@@ -389,6 +391,7 @@ class SwarmDriver:
     def _connect(self, link: Link) -> None:
         wire: _Wire = link.user
         if wire.connection is None and wire.meeting is not None and not wire.meeting.stream.closed:
+            wire.header_seq = wire.meeting.stream.sender.next
             wire.connection = self._make_connection(wire.meeting)
             self._watch(link, wire.connection)
 
@@ -398,22 +401,28 @@ class SwarmDriver:
         self._connect(link)
         wire: _Wire = link.user
         connection = wire.connection
-        if connection is None or wire.meeting is None:
+        if connection is None:
+            return
+        if (
+            wire.meeting is None
+        ):  # it came by an address: each side answered the other's part of the handshake
+            self._loop.call_soon(self._proved, link, connection)
             return
         stream = wire.meeting.stream
-        before = stream.sender.next
 
         def look(_: object = None) -> None:
-            if connection.mux is not None and stream.sender.una > before:
+            if connection.mux is not None and stream.sender.una > wire.header_seq:
                 stream.on_acked = _nothing
-                self._loop.call_soon(self._proved, link)
+                self._loop.call_soon(self._proved, link, connection)
 
         stream.on_acked = look
         connection.opened.add_done_callback(look)
 
-    def _proved(self, link: Link) -> None:
-        self.swarm.proved(link, self.now())
-        self.act()
+    def _proved(self, link: Link, connection: Connection) -> None:
+        # Its end may have come since; then `link_closed` follows, and nobody is behind it.
+        if not connection.closed.done():
+            self.swarm.proved(link, self.now())
+            self.act()
 
     def _watch(self, link: Link, connection: Connection) -> None:
         link.exchanged = lambda: connection.exchanged

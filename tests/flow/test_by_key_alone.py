@@ -271,6 +271,18 @@ async def test_a_dial_that_was_overtaken_does_not_end_the_connection_in_use(
             await eventually(lambda number=number: came[number].is_closing)
             await eventually(lambda: len(swarm.links.everything) == 1)
             assert author.connections == [kept]
+        # The end of one that had proved itself may come before that is worked through.
+        gone = came[-1]
+        author.network.driver._proved(gone, gone.user.connection)
+        assert author.connections == [kept]
+        # A living one replaces it, and one that waited behind another, acknowledged long ago, does so at once.
+        meeting = await dht.connect(author.public_key, local=False, key_pair=reader.network.driver._key_pair)
+        plain_connection(meeting, dht.key_pair, on_open=lambda _: None, on_close=lambda _: None)
+        await eventually(lambda: kept not in author.connections and len(author.connections) == 1)
+        proved: list[Link] = []
+        monkeypatch.setattr(swarm, "proved", lambda link, _: proved.append(link))
+        author.network.driver._prove(came[-1])
+        await eventually(lambda: proved == [came[-1]])
     finally:
         await reader.close()
         await author.close()
