@@ -14,6 +14,7 @@ import json
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -131,12 +132,43 @@ def transfer(sender: str, receiver: str, megabytes: int, loss: float | None) -> 
         )
 
 
-def compare(title: str, rounds: int, megabytes: int, loss: float | None) -> Answer:
-    """All pairs in turn, `rounds` times; print a row for each with its ratio to native alone."""
+def crowd(sender: str, receiver: str, streams: int, megabytes: int) -> Run:
+    """`megabytes` over so many streams at once between one socket and another; speed from the first ask to the last
+    end. Every one is compared."""
+    with ExitStack() as stack:
+        source, sink = (stack.enter_context(started(side)) for side in (sender, receiver))
+        source_port, sink_port = (end("bind", socket="s")["port"] for end in (source, sink))
+        names = [str(number) for number in range(streams)]
+        for number, name in enumerate(names):
+            source("stream", name=name, local=number)
+            sink("stream", name=name, local=streams + number)
+            source("connect", name=name, socket="s", remote=streams + number, port=sink_port)
+            sink("connect", name=name, socket="s", remote=number, port=source_port)
+        size = int(megabytes * MEGABYTE) // streams
+        before = [end("stats", name="0")["cpu"] for end in (source, sink)]
+        began = time.perf_counter()
+        arriving = [sink.ask("received", name=name) for name in names]
+        sending = [source.ask("send", name=name, seed=name, bytes=size) for name in names]
+        answers = [sink.answer(number) for number in arriving]
+        seconds = time.perf_counter() - began
+        for number in sending:
+            source.answer(number)
+        for name, answer in zip(names, answers, strict=True):
+            assert answer["hash"] == content_hash(name, size), "other bytes arrived than were sent"
+        sent_by, received_by = (
+            end("stats", name="0")["cpu"] - cpu for end, cpu in zip((source, sink), before, strict=True)
+        )
+        again = sum(source("stats", name=name)["retransmits"] for name in names)
+        moved = size * streams / MEGABYTE
+        return Run(moved / seconds, moved / sent_by, moved / received_by, again / moved)
+
+
+def compare(title: str, rounds: int, megabytes: int, one: Callable[[str, str], Run]) -> Answer:
+    """`one` for all pairs in turn, `rounds` times; print a row for each with its ratio to native alone."""
     runs: dict[tuple[str, str], list[Run]] = {pair: [] for pair in PAIRS}
     for number in range(rounds):
         for pair in PAIRS if number % 2 == 0 else reversed(PAIRS):
-            runs[pair].append(transfer(*pair, megabytes, loss))
+            runs[pair].append(one(*pair))
 
     def median(pair: tuple[str, str], figure: Callable[[Run], float]) -> float:
         return statistics.median(map(figure, runs[pair]))
@@ -170,8 +202,20 @@ def compare(title: str, rounds: int, megabytes: int, loss: float | None) -> Answ
 def run(rounds: int, scale: float) -> list[Answer]:
     """Every line of UDX; `scale` shrinks the transfers."""
     megabytes = max(int(64 * scale), 8)
+
+    def one_stream(title: str, size: int, loss: float | None) -> Answer:
+        return compare(f"UDX, one stream, {title}", rounds, size, lambda *pair: transfer(*pair, size, loss))
+
+    def at_once(streams: int) -> Answer:
+        size = megabytes // 2
+        return compare(
+            f"UDX, {streams} streams at once", rounds, size, lambda *pair: crowd(*pair, streams, size)
+        )
+
     return [
-        compare("UDX, one stream, clean", rounds, megabytes, None),
-        compare("UDX, one stream, 1 % loss", rounds, megabytes, 0.01),
-        compare("UDX, one stream, 3 % loss", rounds, megabytes // 2, 0.03),
+        one_stream("clean", megabytes, None),
+        one_stream("1 % loss", megabytes, 0.01),
+        one_stream("3 % loss", megabytes // 2, 0.03),
+        at_once(100),
+        at_once(1000),
     ]

@@ -110,6 +110,36 @@ async def test_64_megabytes_arrive(
         assert data.dropped > SIZE / 1472 * loss / 2, "the relay lost nothing: this proved nothing"
 
 
+@pytest.mark.parametrize("ours_sends", [True, False], ids=["ours sends", "native sends"])
+@pytest.mark.timeout(180)
+async def test_200_streams_at_once(node: NodePeer, hub: DatagramHub, ours_sends: bool) -> None:
+    """Over one socket at each end, each with bytes of its own: all finish, none has another's, none is left."""
+    count, size = 200, 50_000
+    port = (await node("bind", socket="s"))["port"]
+    watched = []
+    for number in range(count):
+        await node("stream", name=str(number), local=count + number)
+        watched.append(Watched(hub.create_stream(number)))
+        await node("connect", name=str(number), socket="s", remote=number, port=hub.socket.local_address[1])
+        watched[number].stream.connect(count + number, (HOST, port), hub)
+    numbers = range(count)
+    if ours_sends:
+        arriving = [node("received", name=str(number)) for number in numbers]
+        sending = [watched[number].send(str(number), size) for number in numbers]
+    else:
+        arriving = [watched[number].received for number in numbers]
+        sending = [node("send", name=str(number), seed=str(number), bytes=size) for number in numbers]
+    answers = (await asyncio.gather(*arriving, *sending))[:count]
+    assert [answer["hash"] for answer in answers] == [content_hash(str(number), size) for number in numbers]
+    for number in numbers:
+        # The direction in which nothing was sent ends too.
+        if not ours_sends:
+            watched[number].stream.end()
+        assert await node("closed", name=str(number)) is None
+        assert await watched[number].closed is None
+    assert hub.streams == {}
+
+
 async def heard(node: NodePeer, watched: Watched, native_hears: bool) -> bool:
     if native_hears:
         return bool((await node("progress", name="a"))["bytes"] == len(GREETING))

@@ -244,6 +244,32 @@ def test_reordering_is_not_taken_for_loss() -> None:
     assert network.left.stream.sender.retransmissions - settled < 0.02 * 2 * MEGABYTE / BASE_PAYLOAD
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+def test_leniency_comes_with_mistakes_and_goes_with_losses_that_were_some(seed: int) -> None:
+    """A quarter of the RTT is too little here: each mistake doubles the wait. Where nothing overtakes any more, losses
+    are made good, and it is given up again."""
+    network = Network(seed, Weather(delay=0.010, jitter=0.012))
+    stream, most = network.left.stream, 1
+    rack = stream.sender._rack
+    stream.write(bytes(2 * MEGABYTE))
+
+    def arrived(size: int) -> bool:
+        nonlocal most
+        most = max(most, rack.leniency)
+        return len(network.right.received) == size
+
+    network.run(lambda: arrived(2 * MEGABYTE))
+    assert most > 1
+    settled = stream.sender.retransmissions
+    stream.write(bytes(2 * MEGABYTE))
+    network.run(lambda: arrived(4 * MEGABYTE))
+    assert stream.sender.retransmissions - settled < 0.02 * 2 * MEGABYTE / BASE_PAYLOAD
+    network.weather = Weather(loss=0.01, delay=0.010)
+    stream.write(bytes(4 * MEGABYTE))
+    network.run(lambda: arrived(8 * MEGABYTE))
+    assert rack.leniency == 1
+
+
 @pytest.mark.parametrize("loss", [0.0, 0.01])
 def test_a_bottleneck_is_filled_and_not_flooded(loss: float) -> None:
     """2 MB/s, 40 ms there and back, and a queue of that: the pacer finds the rate and keeps to it."""
