@@ -117,7 +117,7 @@ def measure(directory: Path, key: str) -> list[tuple[str, float, float, str, flo
                 "search, two words": "/search?q=river+bees",
                 "following": "/following",
                 "diary": "/diary",
-                "a year in review": "/diary/2024",
+                "a year in review": "/diary/2025",
                 "undated": "/diary/undated",
                 "bee": "/bee",
                 "network": "/network",

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import html
 import re
+from collections import Counter
 from collections.abc import AsyncIterator
+from datetime import date
 from pathlib import Path
+from random import Random
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
 from core.peer import Peer
-from core.records import Post, encode_value
+from core.records import Post, Watch, encode_value, parse_record
 from tests.support.userpeer import served_app
 from tests.support.waiting import eventually
 from userpeer.drafts import MovieDraft, PostDraft
 from userpeer.library import Shelf
+from userpeer.library.diary import Diary
 
 pytestmark = pytest.mark.anyio
 
@@ -289,6 +293,48 @@ async def test_the_diary_and_a_year_in_review(site: Any) -> None:
     assert "No films in 2024" in (await client.get("/diary/2024")).text
     assert (await client.get("/diary?month=9999-12")).status_code == 200
     assert (await client.get("/diary?month=0000-01")).status_code == 404
+
+
+async def test_a_year_in_review_counts_what_its_records_say(site: Any) -> None:
+    service, _ = site
+    chance = Random(2025)
+    for number in range(60):
+        when = f"2025-{chance.randint(1, 12):02d}-{chance.randint(1, 28):02d}"[: chance.choice((4, 7, 10))]
+        draft = MovieDraft(
+            title=f"Film {number}",
+            year=str(chance.randint(1920, 2025)) if chance.random() < 0.8 else "",
+            watched_on=when,
+            rating=str(chance.randint(1, 10)) if chance.random() < 0.8 else "",
+            review="Words" if chance.random() < 0.3 else "",
+            liked="1" if chance.random() < 0.3 else "",
+            rewatch="1" if chance.random() < 0.3 else "",
+            tags=" ".join(chance.sample("abcdef", 2)),
+        )
+        await service.publisher.movie(draft)
+    await service.follows.get(service.key).settled()
+    watches = [
+        parse_record(entry.key, entry.value) async for entry in service.bee.range(gte="movie/", lt="movie0")
+    ]
+    assert all(isinstance(watch, Watch) for watch in watches)
+    review = Diary(service.library.shelf, service.key, service.key).year(2025)
+    assert review.films == len(watches) == 60
+    assert review.liked == sum(watch.liked for watch in watches) > 0
+    assert review.rewatches == sum(watch.rewatch for watch in watches) > 0
+    assert review.reviews == sum(watch.review is not None for watch in watches) > 0
+    rated = [watch for watch in watches if watch.rating is not None]
+    assert review.ratings == tuple(sum(watch.rating == half for watch in rated) for half in range(1, 11))
+    assert review.mean == pytest.approx(sum(watch.rating for watch in rated) / len(rated) / 2)
+    months = Counter(watch.watched_on[5:7] for watch in watches if len(watch.watched_on) >= 7)
+    assert review.months == tuple(months[f"{month:02d}"] for month in range(1, 13))
+    days = Counter(
+        date.fromisoformat(watch.watched_on).weekday() for watch in watches if len(watch.watched_on) == 10
+    )
+    assert review.weekdays == tuple(days[day] for day in range(7))
+    decades = Counter(watch.film.year // 10 * 10 for watch in watches if watch.film.year)
+    assert dict(review.decades) == decades
+    assert dict(review.tags) == Counter(tag for watch in watches for tag in watch.tags)
+    best = sorted(rated, key=lambda watch: (-watch.rating, watch.key))[:10]
+    assert [item.record for item in review.best] == best
 
 
 @pytest.mark.parametrize(("watched", "first"), [("", "/diary/undated"), ("2025", "/diary/undated?year=2025")])

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import calendar
+import heapq
+import json
 from collections import Counter
 from dataclasses import dataclass
 from datetime import date
+from itertools import chain
 from typing import Any, Final
 
 from core.records import Watch
 
 from .shelf import Shelf
-from .shown import COLUMNS, Shown, plain, shown_from
+from .shown import COLUMNS, Shown, marks, shown_from
 
 PAGE: Final = 50
+BEST: Final = 10
 _LAST_ID: Final = 2**63 - 1
+_RATING, _LIKED, _REWATCH, _REVIEWED, _FILM_YEAR, _TAGS = range(6)
+"""Places in the `facts` of a row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,48 +140,52 @@ class Diary:
         return self._shelf.remember(self._bee, f"year {year}", lambda: self._review(year))
 
     def _review(self, year: int) -> Year:
-        entries = self._entries(f"{year:04d}")
-        watches = [item.record for item in entries if isinstance(item.record, Watch)]
+        rows = self._shelf.db.execute(
+            "SELECT r.watched_on, r.id, r.facts FROM records r JOIN bees b ON b.id = r.bee "
+            "WHERE b.key = ? AND r.watched_on >= ? AND r.watched_on < ?",
+            # "~" is greater than every character of a date.
+            (self._bee, f"{year:04d}", f"{year:04d}~"),
+        ).fetchall()  # the index holds all of it: a year of many thousand films is no second
+        facts = json.loads(f"[{','.join(row[2] for row in rows)}]")
         months, weekdays, ratings = [0] * 12, [0] * 7, [0] * 10
-        decades: Counter[int] = Counter()
-        tags: Counter[str] = Counter()
-        for watch in watches:
-            when = watch.watched_on or ""
+        for when, films in Counter(row[0] for row in rows).items():
             if len(when) >= 7:
-                months[int(when[5:7]) - 1] += 1
+                months[int(when[5:7]) - 1] += films
             if len(when) == 10:
-                weekdays[date.fromisoformat(when).weekday()] += 1
-            if watch.rating is not None:
-                ratings[watch.rating - 1] += 1
-            if watch.film.year is not None:
-                decades[watch.film.year // 10 * 10] += 1
-            tags.update(watch.tags)
+                weekdays[date.fromisoformat(when).weekday()] += films
+        for rating, films in Counter(fact[_RATING] for fact in facts).items():
+            if rating is not None:
+                ratings[rating - 1] = films
+        decades = Counter(fact[_FILM_YEAR] // 10 * 10 for fact in facts if fact[_FILM_YEAR] is not None)
+        tags = Counter(chain.from_iterable(fact[_TAGS:] for fact in facts))
         rated = sum(ratings)
-        best = sorted(
-            (item for item in entries if isinstance(item.record, Watch) and item.record.rating),
-            key=lambda item: (-(item.record.rating or 0), item.at),  # type: ignore[union-attr]
+        # The best first; of those the ones that were written first.
+        best = heapq.nsmallest(
+            BEST,
+            (
+                (-fact[_RATING], row[1])
+                for row, fact in zip(rows, facts, strict=True)
+                if fact[_RATING] is not None
+            ),
         )
         return Year(
             year,
-            len(watches),
-            sum(watch.rewatch for watch in watches),
-            sum(watch.liked for watch in watches),
-            sum(watch.review is not None for watch in watches),
+            len(rows),
+            sum(fact[_REWATCH] for fact in facts),
+            sum(fact[_LIKED] for fact in facts),
+            sum(fact[_REVIEWED] for fact in facts),
             sum((half + 1) * count for half, count in enumerate(ratings)) / rated / 2 if rated else None,
             tuple(months),
             tuple(weekdays),
             tuple(ratings),
             tuple(sorted(decades.items())),
             tuple(tags.most_common(10)),
-            tuple(best[:10]),
+            self._shown([id for _, id in best]),
         )
 
-    def _entries(self, prefix: str) -> list[Shown]:
-        # "~" is greater than every character of a date.
-        return self._rows(
-            "r.watched_on >= ? AND r.watched_on < ? ORDER BY r.watched_on DESC, r.id DESC",
-            [prefix, prefix + "~"],
-        )
+    def _shown(self, ids: list[int]) -> tuple[Shown, ...]:
+        found = self._rows(f"r.id IN ({marks(ids)})", ids)
+        return tuple(sorted(found, key=lambda item: ids.index(item.id)))
 
     def _rows(self, condition: str, arguments: list[Any]) -> list[Shown]:
         statement = (
@@ -183,8 +193,7 @@ class Diary:
             f"WHERE b.key = ? AND r.kind = 'movie' AND {condition}"
         )
         rows = self._shelf.db.execute(statement, [self._bee, *arguments]).fetchall()
-        # A year may hold thousands: those need no counts of replies.
-        return shown_from(self._shelf, rows, self._me) if len(rows) <= 500 else plain(rows)
+        return shown_from(self._shelf, rows, self._me)
 
 
 def _iso(year: int, month: int, day: int) -> str:

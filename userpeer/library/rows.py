@@ -34,7 +34,8 @@ class Row:
     """A key of one bee as of block `seq`. `kind` is empty when the key was taken out or holds no record.
 
     `at`: where it stands in a timeline. `on_timeline`: what was imported stands on its author's
-    page only. `subject` and `root`: "<bee>/<key>" of what it answers. `words`: what a search looks through.
+    page only. `subject` and `root`: "<bee>/<key>" of what it answers. `facts`: what a year in review counts, a
+    JSON list of a film's rating, liked, seen before, reviewed, year and tags. `words`: what a search looks through.
     """
 
     key: str
@@ -46,6 +47,7 @@ class Row:
     subject: str | None = None
     root: str | None = None
     watched_on: str | None = None
+    facts: str | None = None
     words: str = ""
 
 
@@ -74,6 +76,7 @@ def row_of(key: str | bytes, value: Any, seq: int, now: int) -> Row:
             film = record.film
             extra = {
                 "watched_on": record.watched_on,
+                "facts": _facts(record),
                 "words": _join(film.title, film.year, record.review and record.review.text, *record.tags),
             }
         case Reaction():
@@ -105,6 +108,18 @@ def _place(ref: Ref | None) -> str | None:
 def _key_moment(key: str, now: int) -> int:
     t16 = key.partition("/")[2]
     return min(now, key_time(t16)) if is_t16(t16) else now
+
+
+def _facts(watch: Watch) -> str:
+    counted = [
+        watch.rating,
+        watch.liked,
+        watch.rewatch,
+        watch.review is not None,
+        watch.film.year,
+        *watch.tags,
+    ]
+    return json.dumps(counted, ensure_ascii=False, separators=(",", ":"))
 
 
 def _join(*parts: object) -> str:

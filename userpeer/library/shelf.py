@@ -22,7 +22,7 @@ from core.records import Profile, parse_record
 
 from .rows import Row, place_of_blob
 
-VERSION = 5
+VERSION = 6
 
 COUNTER_BITS = 15
 """Of a record's number: records of one millisecond that it tells apart before it borrows from the next."""
@@ -39,14 +39,14 @@ CREATE TABLE bees (
 CREATE TABLE records (
   id INTEGER PRIMARY KEY, bee INTEGER NOT NULL REFERENCES bees, key TEXT NOT NULL, seq INTEGER NOT NULL,
   kind TEXT NOT NULL, at INTEGER NOT NULL, on_timeline INTEGER NOT NULL, value TEXT NOT NULL,
-  subject TEXT, root TEXT, watched_on TEXT, words TEXT NOT NULL,
+  subject TEXT, root TEXT, watched_on TEXT, facts TEXT, words TEXT NOT NULL,
   UNIQUE (bee, key));
 CREATE INDEX by_time ON records (id) WHERE on_timeline;
 CREATE INDEX by_author ON records (bee, id) WHERE kind IN ('post', 'movie');
 CREATE INDEX by_kind ON records (bee, kind, id);
 CREATE INDEX by_subject ON records (subject) WHERE subject IS NOT NULL;
 CREATE INDEX by_root ON records (root) WHERE root IS NOT NULL;
-CREATE INDEX by_day ON records (bee, watched_on, id) WHERE watched_on IS NOT NULL;
+CREATE INDEX by_day ON records (bee, watched_on, id, facts) WHERE watched_on IS NOT NULL;
 CREATE INDEX by_no_day ON records (bee, kind, id) WHERE kind = 'movie' AND watched_on IS NULL;
 CREATE VIRTUAL TABLE search USING fts5 (words, content='records', content_rowid='id', tokenize='unicode61');
 CREATE TRIGGER indexed AFTER INSERT ON records WHEN new.words != '' BEGIN
@@ -59,7 +59,7 @@ CREATE TRIGGER reindexed AFTER UPDATE OF words ON records BEGIN
 """
 
 _COLUMNS = (
-    "seq", "kind", "at", "on_timeline", "value", "subject", "root", "watched_on", "words",
+    "seq", "kind", "at", "on_timeline", "value", "subject", "root", "watched_on", "facts", "words",
 )  # fmt: skip
 _INSERT = f"INSERT INTO records (id, bee, key, {', '.join(_COLUMNS)}) VALUES ({', '.join('?' * (3 + len(_COLUMNS)))})"  # noqa: S608
 _UPDATE = f"UPDATE records SET {', '.join(f'{name} = ?' for name in _COLUMNS)} WHERE id = ?"  # noqa: S608

@@ -63,11 +63,11 @@ def shown_from(shelf: Shelf, rows: list[Any], me: str) -> list[Shown]:
     reactions = _reactions(shelf, places, me)
     return [
         replace(shown, replies=replies.get(shown.place, 0), reactions=reactions.get(shown.place, ()))
-        for shown in plain(rows)
+        for shown in _plain(rows)
     ]
 
 
-def plain(rows: list[Any]) -> list[Shown]:
+def _plain(rows: list[Any]) -> list[Shown]:
     """Rows of `COLUMNS` without what was answered to them."""
     return [
         Shown(id, bee, name, avatar, key, seq, parse_record(key, value.encode()), at, value)
