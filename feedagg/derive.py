@@ -69,15 +69,15 @@ async def _operation(bee: Hyperbee, seq: int) -> Operation:
 def as_it_came(row: Row, old: Any) -> Row:
     """The row with the moment at which its record was first seen here, and what followed from it.
 
-    `old`: the row that is there, as a mapping; None: it comes now. Of the same block, what was decided by the clock
+    `old`: the row that is there; None: it comes now. Of the same block, what was decided by the clock
     when it came stands: whether its date was in the future, and whether an import came out on top.
     """
     if old is None:
         return row
-    row["first_seen"] = old["first_seen"]
+    row["first_seen"] = old.first_seen
     created = row["created_at"]
-    row["sort_at"] = old["first_seen"] if created is None else min(created, old["first_seen"])
-    if old["seq"] == row["seq"]:
-        row["in_feed"] = old["in_feed"]
-        row["date_flag"] = old["date_flag"]
+    row["sort_at"] = old.first_seen if created is None else min(created, old.first_seen)
+    if old.seq == row["seq"]:
+        row["in_feed"] = old.in_feed
+        row["date_flag"] = old.date_flag
     return row

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Boolean, ColumnElement, and_, func, tuple_
+from sqlalchemy import Boolean, ColumnElement, Uuid, and_, bindparam, func, tuple_
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
@@ -45,7 +45,12 @@ def are_records(wanted: Iterable[tuple[bytes, bytes]]) -> ColumnElement[bool]:
         plain = and_(records.c.bee == bees.pop(), records.c.key.in_(keys))
     else:
         plain = tuple_(records.c.bee, records.c.key).in_(names)
-    return _Either(plain, _name(records).in_([name_of(*name) for name in names]))
+
+    def hashed() -> list[UUID]:  # asked for on PostgreSQL only
+        return [name_of(*name) for name in names]
+
+    among = bindparam("names", callable_=hashed, type_=Uuid(), unique=True, expanding=True)
+    return _Either(plain, _name(records).in_(among))
 
 
 def is_record_of(table: Any) -> ColumnElement[bool]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any, Final
 
 from sqlalchemy import Connection, delete, func, insert, select
@@ -28,6 +29,8 @@ _COMPARED: Final = (
     "seq", "status", "kind", "reason", "value", "created_at", "sort_at", "date_flag", "in_feed", "film",
     "film_title", "rating", "target", "label",
 )  # fmt: skip
+_facts = itemgetter(*_COMPARED)
+_OLD: Final = [records.c[name] for name in (*_COMPARED, "id", "key", "first_seen", "hidden")]
 _EXAMPLES: Final = 5
 """So many rows that differ are named; the rest is counted."""
 
@@ -119,23 +122,25 @@ class _Work:
 
     def _rows(self, rows: list[Row]) -> None:
         here = are_records((self._bee, row["key"]) for row in rows)
-        old = {row["key"]: row for row in self._connection.execute(select(records).where(here)).mappings()}
+        found = self._connection.execute(select(*_OLD).where(here))
+        old: dict[bytes, Any] = {before.key: before for before in found}
         new = []
         gone = []
         for row in rows:
             before = old.get(row["key"])
             self._keys.add(row["key"])
             if before is not None:
-                if before["id"] in self._blockless or before["reason"] == PURGED_REASON:
+                if before.id in self._blockless or before.reason == PURGED_REASON:
                     continue  # what is here of this key is older than the row
-                gone.append(before["id"])
+                gone.append(before.id)
             came = as_it_came(row, before)
             difference = _difference(came, before)
             if difference:
                 self._outcome.differs(row["key"], difference)
                 self._note(came, before)
-            number = {} if before is None else {"id": before["id"]}
-            new.append({**came, **number, "bee": self._bee, "hidden": bool(before and before["hidden"])})
+            number = {} if before is None else {"id": before.id}
+            hidden = before is not None and before.hidden
+            new.append({**came, **number, "bee": self._bee, "hidden": hidden})
         self._outcome.rows += len(rows)
         if self._is_check:
             return
@@ -147,9 +152,9 @@ class _Work:
 
     def _note(self, row: Row | None, before: Any) -> None:
         """The feed's bee is told of what really changed (and not of every row that was taken out and put back)."""
-        was_there = before is not None and before["status"] == Status.SHOWN and before["in_feed"]
-        key = before["key"] if row is None else row["key"]
-        was_at = before["sort_at"] if was_there and not before["hidden"] else None
+        was_there = before is not None and before.status == Status.SHOWN and before.in_feed
+        key = before.key if row is None else row["key"]
+        was_at = before.sort_at if was_there and not before.hidden else None
         self._notes.append({"bee": self._bee, "key": key, "was_at": was_at})
 
     def end(self) -> None:
@@ -157,12 +162,15 @@ class _Work:
         connection = self._connection
         where = (is_by(self._bee), records.c.seq >= 0, records.c.status != int(Status.STALE))
         unexplained = []
-        for row in connection.execute(select(records).where(*where)).mappings():
-            is_explained = row["key"] in self._keys or row["id"] in self._blockless
-            if not is_explained and row["reason"] != PURGED_REASON:
-                self._outcome.differs(row["key"], "no block says so")
+        columns = [
+            records.c[name] for name in ("id", "key", "reason", "status", "in_feed", "hidden", "sort_at")
+        ]
+        for row in connection.execute(select(*columns).where(*where)):
+            is_explained = row.key in self._keys or row.id in self._blockless
+            if not is_explained and row.reason != PURGED_REASON:
+                self._outcome.differs(row.key, "no block says so")
                 self._note(None, row)
-                unexplained.append(row["id"])
+                unexplained.append(row.id)
         if self._is_check:
             self._check_hidden()
             return
@@ -182,6 +190,8 @@ class _Work:
 def _difference(row: Row, before: Any) -> str:
     if before is None:
         return "it is missing from the database"
-    facts: dict[str, Any] = dict(row)
-    wrong = [name for name in _COMPARED if facts[name] != before[name]]
-    return f"{', '.join(wrong)} not as in the block" if wrong else ""
+    facts, stored = _facts(row), before[: len(_COMPARED)]
+    if facts == stored:
+        return ""
+    wrong = [name for name, is_now, was in zip(_COMPARED, facts, stored, strict=True) if is_now != was]
+    return f"{', '.join(wrong)} not as in the block"

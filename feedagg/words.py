@@ -15,7 +15,6 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Iterator
 from typing import Any, Final
 
 MARK: Final = "\ue000"
@@ -29,6 +28,7 @@ SEPARATORS: Final = r"[\x01-/:-@\[-`{-\xbf\u2000-\u206f\u3000-\u303f\ue000-\uf8f
 """Whatever ends a word: ASCII and Latin-1 signs, general and CJK punctuation, private characters, selectors."""
 
 _SEPARATORS = re.compile(SEPARATORS)
+_ASCII_WORDS = re.compile("[0-9a-z]+")
 _ACCENTS = re.compile("[\u0300-\u036f]")
 
 
@@ -39,6 +39,8 @@ def fold(text: str) -> str:
 
 def words(text: str) -> list[str]:
     """The words of a text, folded, in their order."""
+    if text.isascii():  # most texts, and much quicker
+        return [word[:LONGEST] for word in _ASCII_WORDS.findall(text.lower())]
     return [word[:LONGEST] for word in _SEPARATORS.split(fold(text).replace("\0", " ")) if word]
 
 
@@ -63,45 +65,38 @@ def terms(bee: bytes, kind: str, value: bytes) -> str:
         return ""
     if not isinstance(record, dict):
         return ""
-    found: dict[str, None] = {bee_mark(bee): None, mark("k", kind): None}
-    for text in _texts(kind, record):
-        found.update(dict.fromkeys(words(text)))
-    if kind != "profile":
-        found.update(dict.fromkeys(_marks(record)))
-    return " ".join(found).encode("utf-8", "ignore").decode()  # half a surrogate pair is no text
-
-
-def _texts(kind: str, record: dict[str, Any]) -> Iterator[str]:
+    found = [bee_mark(bee), mark("k", kind)]
     if kind == "profile":
-        yield from _strings(record.get("name"), record.get("bio"))
-        return
-    yield from _strings(record.get("text"), record.get("title"))
-    for name, inner in (("more", "text"), ("review", "text"), ("film", "title")):
-        yield from _strings(_member(record, name, inner))
-    yield from _strings(*_tags(record))
+        texts = [record.get("name"), record.get("bio")]
+    else:
+        tags = record.get("tags")
+        tags = [tag for tag in tags if isinstance(tag, str)] if isinstance(tags, list) else []
+        more, review = _member(record, "more", "text"), _member(record, "review", "text")
+        title = _member(record, "film", "title")
+        texts = [record.get("text"), record.get("title"), more, review, title, *tags]
+        found += _marks(record, tags, more=more, review=review, title=title)
+    for text in texts:
+        if isinstance(text, str):
+            found += words(text)
+    said = " ".join(dict.fromkeys(found))
+    return said.encode("utf-8", "ignore").decode()  # half a surrogate pair is no text
 
 
-def _marks(record: dict[str, Any]) -> Iterator[str]:
-    for tag in _strings(*_tags(record)):
-        if word := tag_word(tag):
-            yield mark("t", word)
+def _marks(record: dict[str, Any], tags: list[str], *, more: Any, review: Any, title: Any) -> list[str]:
+    found = [mark("t", word) for tag in tags if (word := tag_word(tag))]
     film, rating = record.get("film"), record.get("rating")
     year = film.get("year") if isinstance(film, dict) else record.get("year")
     if type(year) is int and 1000 <= year <= 9999:
-        yield mark("y", str(year))
+        found.append(mark("y", str(year)))
     if type(rating) is int and 1 <= rating <= 10:
-        yield mark("r", str(rating))
-    has = {
-        "review": isinstance(_member(record, "review", "text"), str),
-        "image": isinstance(record.get("media"), list) and bool(record["media"]),
-        "film": isinstance(_member(record, "film", "title"), str),
-        "reply": isinstance(record.get("reply"), dict),
-        "warning": isinstance(record.get("cw"), str),
-        "more": isinstance(_member(record, "more", "text"), str),
-    }
-    for name, there in has.items():
-        if there:
-            yield mark("h", name)
+        found.append(mark("r", str(rating)))
+    has = (
+        isinstance(review, str), isinstance(record.get("media"), list) and bool(record["media"]),
+        isinstance(title, str), isinstance(record.get("reply"), dict), isinstance(record.get("cw"), str),
+        isinstance(more, str),
+    )  # fmt: skip
+    found += [mark("h", name) for name, there in zip(HAS, has, strict=True) if there]
+    return found
 
 
 HAS: Final = ("review", "image", "film", "reply", "warning", "more")
@@ -111,14 +106,3 @@ HAS: Final = ("review", "image", "film", "reply", "warning", "more")
 def _member(record: dict[str, Any], name: str, inner: str) -> Any:
     outer = record.get(name)
     return outer.get(inner) if isinstance(outer, dict) else None
-
-
-def _tags(record: dict[str, Any]) -> list[Any]:
-    tags = record.get("tags")
-    return tags if isinstance(tags, list) else []
-
-
-def _strings(*values: Any) -> Iterator[str]:
-    for value in values:
-        if isinstance(value, str):
-            yield value
