@@ -7,7 +7,6 @@ out; each form carries a value of its own besides, which only a page of this ses
 
 from __future__ import annotations
 
-import hmac
 import math
 import secrets
 import time
@@ -19,7 +18,7 @@ from urllib.parse import urlsplit
 from starlette.requests import Request
 from starlette.responses import Response
 
-from feedagg.operator_token import OperatorToken
+from feedagg.operator_token import OperatorToken, is_same
 from feedagg.web import RateLimit, aggregator, client_address
 
 COOKIE: Final = "feedagg_operator"
@@ -99,7 +98,7 @@ def current(request: Request) -> Session | None:
         until.isascii() and until.isdigit() and len(until) < 12 and nonce.isascii() and signature.isascii()
     ):
         return None
-    if not hmac.compare_digest(signature, _sign(token, "session", int(until), nonce)):
+    if not is_same(signature, _sign(token, "session", int(until), nonce)):
         return None
     if int(until) < time.time():
         return None
@@ -108,7 +107,7 @@ def current(request: Request) -> Session | None:
 
 def is_from(held: Session, form_key: str) -> bool:
     """Whether a form with this value was made by a page of this session."""
-    return hmac.compare_digest(form_key.encode(), held.form_key.encode())
+    return is_same(form_key, held.form_key)
 
 
 def _sign(token: OperatorToken, purpose: str, until: int, nonce: str) -> str:

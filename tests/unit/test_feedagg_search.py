@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, event, text
 
 from core.records import format_date
 from feedagg import find, moderation, queries, search, sources, store, tidying, words
@@ -170,6 +170,52 @@ def test_pages_of_a_search_lose_and_double_nothing(
         newer = database.read_now(find.find, query, after=seen[20], size=7, order=order).page
         assert [item.place for item in newer.items] == seen[20 - len(newer.items) : 20]
         assert newer.items
+
+
+@pytest.mark.parametrize("order", list(Order))
+def test_the_newest_asked_first_and_everything_sorted_find_the_same(
+    database: Database, monkeypatch: pytest.MonkeyPatch, order: Order
+) -> None:
+    """More records hold the word than are asked first, on PostgreSQL, before all are sorted."""
+    chance, many = random.Random(5), find.ASKED_FIRST * 2 + 100
+    texts = ["apple pie" if n % 7 else "plum" for n in range(1, many + 1)]
+    texts[3] = "apple fig"  # old and rare: only sorting everything meets it
+    at = [NOW - chance.randrange(300) for _ in texts]
+    write(database, [post(n, said, when) for n, (said, when) in enumerate(zip(texts, at, strict=True), 1)])
+    everything: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if "indexscan = off" in statement:
+            everything.append(statement)
+
+    event.listen(database.reader, "before_cursor_execute", note)
+
+    def walk(asking: str) -> list[int]:
+        query, seen = search.parse(asking), []
+        page = database.read_now(find.find, query, size=70, order=order).page
+        while True:
+            seen += [item.seq for item in page.items]
+            if not page.has_older:
+                return seen
+            page = database.read_now(find.find, query, before=page.end, size=70, order=order).page
+
+    for word in ("apple", "fig", "apple -pie", "plum"):
+        wanted, unwanted = word.split(" -")[0], word.partition(" -")[2] or "nothing"
+        right = [n for n, said in enumerate(texts, 1) if wanted in said and unwanted not in said]
+        right.sort(key=lambda n: (at[n - 1], n) if order is Order.DATE else n, reverse=True)
+        monkeypatch.undo()
+        everything.clear()
+        both = walk(word)
+        was_sorted = len(everything)
+        monkeypatch.setattr(find, "ASKED_FIRST", 1)  # never enough for a page
+        everything.clear()
+        sorted_only = walk(word)
+        assert both == sorted_only == right
+        if not database.is_sqlite:
+            pages = len(right) // 70 + 1
+            assert len(everything) == pages
+            assert was_sorted < pages if word == "apple" else was_sorted > 0
+    event.remove(database.reader, "before_cursor_execute", note)
 
 
 def test_what_cannot_be_understood_is_said(database: Database) -> None:

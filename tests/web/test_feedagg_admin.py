@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hmac
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,25 @@ from tests.support.feedagg import aggregator, author, client, put
 from tests.web.test_feedagg_pages import BEE, fill, sample
 
 pytestmark = pytest.mark.anyio
+
+DOORS: dict[str, Callable[[httpx2.AsyncClient, str], Awaitable[httpx2.Response]]] = {
+    "the form": lambda web, token: web.post("/admin/enter", data={"token": token, "to": "/admin/bees"}),
+    "a cookie": lambda web, token: web.get(
+        "/admin/bees", headers={"Cookie": f"{COOKIE}=99999999999.nonce.{token}"}
+    ),
+    "the API": lambda web, token: web.post(
+        f"/api/v1/bees/{BEE.hex()}/pause", json={"reason": "a pause"}, headers=by_header(token)
+    ),
+    "a backup": lambda web, token: web.post("/admin/backup", headers=by_header(token)),
+    "the network": lambda web, token: web.get("/network.json", headers=by_header(token)),
+    "the figures": lambda web, token: web.get("/metrics", headers=by_header(token)),
+}
+"""Wherever a secret of the operator may be offered."""
+
+
+def by_header(token: str) -> dict[str, bytes]:
+    return {"Authorization": b"Bearer " + token.encode()}
+
 
 KEY = b"post/0000000000000001"
 PAGES = (
@@ -38,6 +58,40 @@ async def running(tmp_path: Path) -> AsyncIterator[Aggregator]:
 async def web(running: Aggregator) -> AsyncIterator[httpx2.AsyncClient]:
     async with client(running) as opened:
         yield opened
+
+
+@pytest.mark.parametrize("door", DOORS)
+async def test_secrets_are_compared_as_hashes_of_one_length_in_constant_time(
+    running: Aggregator, door: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right, compared = running.token.reveal(), []
+    real = hmac.compare_digest
+
+    def compare(offered: bytes, secret: bytes) -> bool:
+        compared.append((len(offered), len(secret)))
+        return real(offered, secret)
+
+    monkeypatch.setattr("feedagg.operator_token.hmac.compare_digest", compare)
+    async with client(running) as web:
+        for wrong in ("", "x", right[:-1], right + "x", "é" * len(right)):
+            if door == "a cookie" and not wrong.isascii():
+                continue  # no client can send it
+            before = len(compared)
+            answer = await DOORS[door](web, wrong)
+            assert answer.status_code in (200, 303, 401, 403), answer.text
+            assert right not in answer.text
+            if wrong:  # an empty header is none: nothing was offered
+                assert len(compared) == before + 1
+        assert set(compared) <= {(32, 32)}
+        if door != "a cookie":
+            answer = await DOORS[door](web, right)
+            assert answer.status_code in (200, 303), answer.text
+            assert len(compared) > 0
+            # And nothing but this comparison lets anybody in.
+            monkeypatch.setattr("feedagg.operator_token.hmac.compare_digest", lambda *_: False)
+            web.cookies.clear()
+            shut = await DOORS[door](web, right)
+            assert (shut.status_code, shut.content) != (answer.status_code, answer.content)
 
 
 async def enter(running: Aggregator, web: httpx2.AsyncClient) -> None:

@@ -108,13 +108,20 @@ async def test_nothing_of_a_stranger_runs_on_any_page(chromium: Any, tmp_path: P
             "/submit?peer=" + quote(EVIL) + "&key=" + quote(EVIL), "/nothing/" + quote(EVIL, safe=""),
             f"/tag/{quote(SHORT, safe='')}", f"/report?bee={key}&keyhex={post.encode().hex()}",
             f"/appeal?bee={key}&keyhex={hide.hex()}",
+            "/network", "/mutes", f"/prove?bee={key}&key=" + quote(EVIL, safe=""),
             *(f"/bee/{key}/{quote(name, safe='')}" for name in records if name not in ("profile/self", hide.decode())),
             proof_href("/proof", own, post.encode()),
         ]  # fmt: skip
         operator_pages = [
-            "/admin", "/admin/queue", "/admin/hidden", "/admin/bees", f"/admin/bee/{key}", "/admin/decisions",
+            "/admin", "/admin/settings", "/admin/network", "/admin/queue", "/admin/hidden", "/admin/bees",
+            f"/admin/bee/{key}", "/admin/decisions",
         ]  # fmt: skip
-        silent = {"/nothing/" + quote(EVIL, safe=""), "/admin"}  # they show nothing of a stranger
+        silent = {
+            "/nothing/" + quote(EVIL, safe=""),
+            "/mutes",
+            "/admin",
+            "/admin/settings",
+        }  # they show nothing of a stranger
         async with open_page(chromium) as page:  # its end asserts that no page tried what the policy forbids
             asked: set[str] = set()
             page.on("request", lambda request: asked.add(urlsplit(request.url).netloc))
@@ -138,6 +145,20 @@ async def test_nothing_of_a_stranger_runs_on_any_page(chromium: Any, tmp_path: P
             )
             await page.get_by_text("late zz").wait_for()
             await harmless("/live")
+
+            await page.goto(f"{url}/prove?bee={key}&key={quote(EVIL, safe='')}")
+            await page.get_by_role("button", name="Do it now").click()
+            await page.get_by_role("heading", name="4. The secret keys").wait_for()
+            await harmless("/prove, done")
+            await page.goto(f"{url}/mutes")
+            await page.get_by_label("Word, or words in this order").fill(EVIL[:100])
+            await page.get_by_role("button", name="Mute this").click()
+            await page.locator("#muted-words li").wait_for()
+            muted = {"people": [{"key": key, "name": SHORT}], "words": [LINKS]}
+            await page.evaluate("muted => localStorage.setItem('muted', JSON.stringify(muted))", muted)
+            await page.reload()
+            await page.locator("#muted-people li").wait_for()
+            await harmless("/mutes, with a person")
 
             await page.goto(f"{url}/admin")
             await page.get_by_label("Token").fill(running.token.reveal())
