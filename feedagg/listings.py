@@ -92,9 +92,11 @@ def tag(connection: Connection, name: str, *, before: Place | None = None, size:
     return Listing(f"#{name}", tag_path(name), found.page)
 
 
-def film(connection: Connection, name: str, *, before: Place | None = None) -> Listing | None:
+def film(
+    connection: Connection, name: str, *, before: Place | None = None, size: int = PAGE
+) -> Listing | None:
     """None if nobody says anything about it."""
-    page = queries.film(connection, name, before=before).page
+    page = queries.about_film(connection, name, before=before, size=size)
     title = next((said for item in page.items if (said := _film_title(item))), None)
     return None if title is None else Listing(title, views.film_href(name), page)
 

@@ -221,6 +221,11 @@ class Film:
     distribution: tuple[int, ...] = ()
 
 
+def about_film(connection: Connection, name: str, *, before: Place | None = None, size: int = PAGE) -> Page:
+    """What is said about a film, without its score."""
+    return page_of(connection, ABOUT_FILM & _same_film(connection, name), before, None, size)
+
+
 def film(
     connection: Connection, name: str, *, before: Place | None = None, after: Place | None = None
 ) -> Film:

@@ -83,7 +83,7 @@ def _listing(
     if place == "tag":
         return listings.tag(connection, unquote(path.removeprefix("/tag/")), size=1)
     if place == "film":
-        return listings.film(connection, unquote(path.removeprefix("/film/")))
+        return listings.film(connection, unquote(path.removeprefix("/film/")), size=1)
     if place == "search":
         words = next((part[2:] for part in query.split("&") if part.startswith("q=")), "")
         return listings.found(connection, unquote_plus(words), order=Order.DATE, size=1)

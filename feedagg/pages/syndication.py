@@ -20,8 +20,8 @@ from feedagg.web import aggregator, base_url
 
 MAX_ITEMS = 100
 MAX_SUBSCRIPTIONS = 20_000
-SUBSCRIBED_PAGES = 5
-"""Pages of `MAX_ITEMS` records that are looked through for the bees of a list."""
+SUBSCRIBED = 500
+"""So many of the newest records of a list are looked through for its bees."""
 
 
 async def feed(request: Request) -> Response:
@@ -46,11 +46,7 @@ async def tag(request: Request) -> Response:
 
 async def film(request: Request) -> Response:
     name = request.path_params["name"]
-
-    def read(connection: Connection, before: Place | None, size: int) -> Listing | None:
-        return listings.film(connection, name, before=before)
-
-    return await _answer(request, read)
+    return await _answer(request, lambda connection, **cut: listings.film(connection, name, **cut))
 
 
 async def thread(request: Request) -> Response:
@@ -96,21 +92,12 @@ async def _bees_of(request: Request, read: Callable[..., Listing | None]) -> Res
     here, base = aggregator(request), base_url(request)
 
     def load(connection: Connection) -> bytes | None:
-        bees: dict[bytes, None] = {}
-        before, title = None, ""
-        for _ in range(SUBSCRIBED_PAGES):
-            listing = read(connection, before=before, size=MAX_ITEMS)
-            if listing is None:
-                break
-            title, before = listing.title, listing.page.end
-            bees |= dict.fromkeys([item.bee for item in listing.page.items] + list(listing.bees))
-            if not listing.page.has_older or before is None:
-                break
-        if not title:
+        listing = read(connection, before=None, size=SUBSCRIBED)
+        if listing is None:
             return None
-        return _opml(
-            connection, f"{title} · {here.settings.site_name}: bees", base, _followed(connection, bees)
-        )
+        bees = dict.fromkeys([item.bee for item in listing.page.items] + list(listing.bees))
+        title = f"{listing.title} · {here.settings.site_name}: bees"
+        return _opml(connection, title, base, _followed(connection, bees))
 
     body = await here.database.read(load)
     if body is None:

@@ -111,6 +111,21 @@ async def test_feeds_are_paged_and_announced_on_their_pages(
             assert not {entry.id for entry in first.entries} & {entry.id for entry in second.entries}
 
 
+async def test_every_list_is_as_long_as_it_is_asked_to_be(
+    running: Aggregator, web: httpx2.AsyncClient
+) -> None:
+    said = [movie(n, "Ran & <Co>", tags=["sci-fi"], review={"text": "done"}) for n in range(1, 121)]
+    await fill(running, said)
+    root = post(200, "root")
+    await fill(running, [root, *(answer(n, "done", ref(root)) for n in range(201, 321))])
+    for path in lists(root).values():
+        for asked, given in (("1", 1), ("7", 7), ("100", 100), ("1000", 100), ("x", 30)):
+            url = path.format("json")
+            found = (await web.get(f"{url}{'&' if '?' in url else '?'}limit={asked}")).json()
+            assert len(found["items"]) == given, (path, asked)
+            assert "next_url" in found
+
+
 async def test_nothing_that_is_not_there_is_a_feed(web: httpx2.AsyncClient) -> None:
     for url in ("/feed.exe", f"/feeds/rss/bee/{BEE.hex()}", "/feeds/rss/film/t:x:1", "/feeds/xml/tag/a"):
         assert (await web.get(url)).status_code == 404, url
@@ -176,8 +191,8 @@ async def test_the_bees_of_each_list_as_subscriptions(running: Aggregator, web: 
 async def test_the_bees_of_a_long_list_are_those_of_its_newest_records(
     running: Aggregator, web: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(syndication, "MAX_ITEMS", 2)
-    for n in range(12):  # two records a page, five pages
+    monkeypatch.setattr(syndication, "SUBSCRIBED", 10)
+    for n in range(12):
         await fill(running, [post(n + 1, "of many", tags=["all"])], bytes([n + 1]) * 32)
     found = outlines((await web.get("/feeds/opml/tag/all")).content)
     assert list(found) == [(bytes([n + 1]) * 32).hex() for n in range(11, 1, -1)]
