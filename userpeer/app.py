@@ -16,6 +16,7 @@ from templates.markup import markdown
 from .errors import UserError
 from .live import Hub
 from .pages.render import frame, page
+from .restoring import NotYetRestored
 from .routes import ROUTES
 from .security import BodyLimit, Guard, body_limit
 from .service import PeerService
@@ -85,7 +86,8 @@ async def _our_error(request: Request, error: Exception) -> Response:
         status = 507
     else:
         status = 500 if isinstance(error, StorageError) else 400
-    return await _error_page(request, status, str(error))
+    title = "Not yet" if isinstance(error, NotYetRestored) else None
+    return await _error_page(request, status, str(error), title)
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
@@ -95,7 +97,7 @@ async def _unexpected(request: Request, error: Exception) -> Response:
     return await _error_page(request, 500, sentence)
 
 
-async def _error_page(request: Request, status: int, sentence: str) -> Response:
-    title = _TITLES.get(status, "That did not work")
+async def _error_page(request: Request, status: int, sentence: str, title: str | None = None) -> Response:
+    title = title or _TITLES.get(status, "That did not work")
     view = ErrorView(**await frame(request), status=status, title=title, sentence=sentence)
     return page(request, "error.html", view, block="main", status=status)

@@ -11,7 +11,10 @@ import pytest
 from core.peer import Peer
 from tests.support.screens import capture, open_page
 from tests.support.userpeer import running
+from userpeer.backup import Backup
 from userpeer.client import call_running
+from userpeer.restore_into import restore
+from userpeer.settings import Settings
 
 pytestmark = [pytest.mark.anyio, pytest.mark.browser]
 
@@ -107,24 +110,65 @@ async def test_who_is_connected_and_what_they_took(chromium: Any, site: Any) -> 
         await row.wait_for(state="detached")
 
 
-async def test_by_keyboard_alone(chromium: Any, site: Any) -> None:
-    ready, _ = site
-    async with open_page(chromium) as page:
-        await page.goto(ready["web"])
+async def tab_to(page: Any, words: str) -> None:
+    """Press Tab until what has the focus is called `words`."""
+    for _ in range(150):
         await page.keyboard.press("Tab")
-        assert await page.evaluate("document.activeElement.textContent") == "Skip to the content"
-        await page.keyboard.press("Enter")
-        for _ in range(20):
+        called = await page.evaluate(
+            "(one => one.getAttribute('aria-label') || one.labels?.[0]?.textContent || one.textContent)"
+            "(document.activeElement)"
+        )
+        if called.strip() == words:
+            return
+    raise AssertionError(f"Tab never comes to {words!r}")
+
+
+async def test_by_keyboard_alone(chromium: Any, tmp_path: Path) -> None:
+    """Written, reacted to, changed, deleted and undone, with Tab, Enter, Space and letters."""
+    with running(tmp_path, "--undo-seconds", "600") as (_, ready):
+        async with open_page(chromium) as page:
+            await page.goto(ready["web"])
             await page.keyboard.press("Tab")
-            if await page.evaluate("document.activeElement.name") == "text":
-                break
-        await page.keyboard.type("No mouse was used")
-        for _ in range(4):
-            await page.keyboard.press("Tab")
-            if await page.evaluate("document.activeElement.type") == "submit":
-                break
-        await page.keyboard.press("Enter")
-        await page.locator("article", has_text="No mouse was used").wait_for()
+            assert await page.evaluate("document.activeElement.textContent") == "Skip to the content"
+            await page.keyboard.press("Enter")
+            await tab_to(page, "What is on your mind?")
+            await page.keyboard.type("No mouse was used")
+            await tab_to(page, "Publish post")
+            await page.keyboard.press("Enter")
+            card = page.locator("article", has_text="No mouse was used")
+            await card.wait_for()
+
+            await tab_to(page, "Edit")
+            await page.keyboard.press("Enter")
+            await page.get_by_role("heading", name="Edit a post").wait_for()
+            await tab_to(page, "What is on your mind?")
+            await page.keyboard.press("ControlOrMeta+a")
+            await page.keyboard.type("No mouse is needed")
+            await tab_to(page, "Save")
+            await page.keyboard.press("Enter")
+            await page.get_by_text("Changing").wait_for()
+            await tab_to(page, "Do it now")
+            await page.keyboard.press("Space")
+            await page.locator("article", has_text="No mouse is needed").wait_for()
+
+            await tab_to(page, "Delete")
+            await page.keyboard.press("Enter")
+            await page.get_by_role("heading", name="Delete this record?").wait_for()
+            await tab_to(page, "Delete it")
+            await page.keyboard.press("Enter")
+            await page.get_by_text("Deleting").wait_for()
+            await tab_to(page, "Undo")
+            await page.keyboard.press("Enter")
+            await page.get_by_text("Undone. Nothing was signed.").wait_for()
+
+            await tab_to(page, "Timeline")
+            await page.keyboard.press("Enter")
+            await page.get_by_role("heading", name="Timeline").wait_for()
+            await tab_to(page, "React")
+            await page.keyboard.press("Space")
+            await tab_to(page, "❤")
+            await page.keyboard.press("Enter")
+            await page.get_by_role("button", name="❤ 1").wait_for()
 
 
 async def test_other_peoples_text_can_run_nothing(chromium: Any, site: Any) -> None:
@@ -206,6 +250,28 @@ async def test_following_answering_and_reacting(chromium: Any, site: Any) -> Non
             await page.locator("article", has_text="The lime trees.").wait_for()
     finally:
         await friend.close()
+
+
+async def test_a_restored_peer_says_what_it_waits_for_and_keeps_what_is_typed(
+    chromium: Any, tmp_path: Path
+) -> None:
+    await restore(Settings(tmp_path), Backup(bytes(range(32)), ""))
+    with running(tmp_path) as (_, ready):
+        async with open_page(chromium) as page:
+            await page.goto(ready["web"])
+            await page.get_by_text("Restored from a backup.").wait_for()
+            await page.get_by_label("What is on your mind?").fill("words that stay")
+            await page.get_by_role("button", name="Publish post").click()
+            await page.get_by_role("heading", name="Not yet").wait_for()
+            await page.get_by_role("link", name="Timeline").click()
+            await page.get_by_text("Restored from a backup.").wait_for()  # on every page
+            await page.get_by_text("I never published anything").click()
+            await page.get_by_role("button", name="Begin anew").click()
+            await page.get_by_label("What is on your mind?").wait_for()
+            assert await page.get_by_text("Restored from a backup.").count() == 0
+            assert await page.get_by_label("What is on your mind?").input_value() == "words that stay"
+            await page.get_by_role("button", name="Publish post").click()
+            await page.locator("article", has_text="words that stay").wait_for()
 
 
 async def test_a_closed_tab_loses_no_word(chromium: Any, site: Any) -> None:

@@ -175,6 +175,43 @@ async def test_every_page_says_what_it_is_and_leads_on(chromium: Any, filled: An
         assert not dead
 
 
+CAN_HAVE_FOCUS = """() => [...document.querySelectorAll('a[href], button, input, select, textarea, summary')].filter(
+  one => one.tabIndex >= 0 && !one.disabled && one.type !== 'hidden' && one.checkVisibility({visibilityProperty: true})
+)"""
+HAS_FOCUS = f"""() => {{
+  const one = document.activeElement, style = getComputedStyle(one)
+  return [({CAN_HAVE_FOCUS})().indexOf(one), style.outlineStyle !== 'none' || style.boxShadow !== 'none']
+}}"""
+
+
+async def test_tab_goes_through_every_control_in_order_and_shows_where_it_is(
+    chromium: Any, filled: Any
+) -> None:
+    web, paths = filled
+    wanted = (
+        "/?write=movie",
+        "/thread",
+        "/diary/2024",
+        "/lists/",
+        "/key",
+        "/sharing",
+        "/aggregators",
+        "/import",
+    )
+    async with open_page(chromium) as page:
+        for start in wanted:
+            path = next(path for path in paths if path.startswith(start))
+            await page.goto(web + path)
+            many = await page.evaluate(f"() => ({CAN_HAVE_FOCUS})().length")
+            seen = []
+            for _ in range(many):
+                await page.keyboard.press("Tab")
+                at, shows = await page.evaluate(HAS_FOCUS)
+                assert shows, f"{path}: one does not see that control {at} has the focus"
+                seen.append(at)
+            assert seen == list(range(many)), path
+
+
 DEAD_WITHOUT_SCRIPT = """() => {
   const shown = one => one.checkVisibility({visibilityProperty: true})
   const all = selector => [...document.querySelectorAll(selector)]
