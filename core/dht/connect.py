@@ -6,7 +6,8 @@
                   punching (`client_punch.py`), and a blind relay beside all of these
 
 Source: hyperdht 6.34.0 `lib/connect.js`. Done otherwise: an answer that does not authenticate, which any relay can
-forge, is only skipped there if it came last; here always. And what usually needs no help gets a head start, where the
+forge, is only skipped there if it came last; here always; so is one in which a relay on the Internet says that the
+server is in a private network. And what usually needs no help gets a head start, where the
 reference begins everything at once: remembered nodes before a walk, the local network before hole punching. That
 saves some twenty datagrams and a socket a connection.
 """
@@ -249,6 +250,12 @@ class Connecting:
         return self._message
 
     def _read(self, relay: Address, answer: HandshakeAnswer) -> None:
+        host, port = answer.server_address
+        if is_bogon(host) and not is_bogon(relay[0]):
+            # Only the relay says so. Believed, it could aim our packets at what is beside us.
+            raise PeerUnreachable(
+                f"{relay[0]}:{relay[1]} says that the peer is at {host}:{port}, which it cannot see from where it is"
+            )
         # On a copy: an answer that a relay made up must not spoil the state for the real one.
         handshake = self._handshake.copy()
         payload = handshake.read(answer.noise)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from core.crypto.keys import key_pair
 from core.dht import server_handshake
+from core.dht.address import Address
 from core.dht.connect import Connecting, ConnectOptions
 from core.dht.handshake_messages import HolepunchInfo, NoisePayload, RelayInfo, UdxInfo, encode_payload
 from core.dht.hyper_commands import OPEN
-from core.dht.router import Forward
+from core.dht.router import Forward, HandshakeAnswer
 from core.dht.world import Meeting
 from core.errors import MeadowError
 from core.limits import MAX_WAITING_HANDSHAKES
@@ -48,8 +52,10 @@ def test_no_more_holes_are_punched_for_strangers_than_there_may_be(monkeypatch: 
     assert scene.answer.holepunch is not None, "and afterwards again"
 
 
-def connect_to_a_liar(payload: bytes, kind: Kind) -> tuple[list[Meeting], list[MeadowError], float]:
-    """What came of it, and how many seconds it took."""
+def connect_to_a_liar(
+    payload: bytes, kind: Kind, seen_at: Address | None = None
+) -> tuple[list[Meeting], list[MeadowError], float]:
+    """What came of it, and how many seconds it took. `seen_at`: where the relay pretends to see the server."""
     internet = Internet(6)
     for _ in range(5):
         internet.add("none")
@@ -59,6 +65,13 @@ def connect_to_a_liar(payload: bytes, kind: Kind) -> tuple[list[Meeting], list[M
     LyingServer(liar, payload, reflects=False)
     relay = internet.households[1]
     relay.world.router.put(TARGET, Forward((liar.public_host, SERVER_PORT), KEYS.public_key + b"\0"))
+    if seen_at is not None:
+        asked = client.world.router.handshake
+
+        async def handshake(*given: Any, **options: Any) -> HandshakeAnswer:
+            return replace(await asked(*given, **options), server_address=seen_at)
+
+        client.world.router.handshake = handshake  # type: ignore[method-assign]
     met: list[Meeting] = []
     failed: list[MeadowError] = []
     start = internet.now
@@ -109,3 +122,23 @@ def test_an_open_server_that_is_not_there_is_a_meeting_that_nobody_answers() -> 
     (meeting,) = met
     assert meeting.how == "direct"
     assert meeting.stream.remote_address == ("20.9.9.9", 9)
+
+
+def test_an_open_server_that_names_only_private_addresses_is_sought_where_its_relay_sees_it() -> None:
+    met, failed, _ = connect_to_a_liar(
+        encode_payload(NoisePayload(firewall=OPEN, udx=UdxInfo(1), addresses4=(("192.168.1.9", 9),))),
+        "consistent",
+    )
+    assert failed == []
+    (meeting,) = met
+    assert meeting.how == "direct"
+    assert meeting.stream.remote_address == ("20.0.0.4", SERVER_PORT)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "192.168.1.1", "10.0.0.1", "169.254.169.254", "0.0.0.0"])
+def test_a_relay_cannot_aim_a_client_at_what_is_beside_it(host: str) -> None:
+    """Whatever the server itself says."""
+    for payload in (PUNCHES, encode_payload(NoisePayload(firewall=OPEN, udx=UdxInfo(1)))):
+        met, (error,), _ = connect_to_a_liar(payload, "consistent", seen_at=(host, 53))
+        assert met == []
+        assert f"says that the peer is at {host}" in str(error)
