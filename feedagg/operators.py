@@ -9,6 +9,7 @@ from dataclasses import replace
 from starlette.requests import Request
 
 from feedagg.admin import session
+from feedagg.prove import Attempt, Proved
 from feedagg.sources import Source
 from feedagg.web import aggregator
 
@@ -46,6 +47,18 @@ def as_shown(source: Source, *, to_operator: bool) -> Source:
     if to_operator or source.error is None:
         return source
     return replace(source, error=without_addresses(source.error))
+
+
+def proved_as_shown(proved: Proved, *, to_operator: bool) -> Proved:
+    """The same of who was asked for a block: their addresses are for the operator."""
+    if to_operator:
+        return proved
+    attempts = [
+        Attempt(without_addresses(one.place), None if one.error is None else without_addresses(one.error))
+        for one in proved.attempts
+    ]
+    source = None if proved.source is None else without_addresses(proved.source)
+    return replace(proved, attempts=attempts, source=source)
 
 
 def _is_loopback(host: str) -> bool:

@@ -35,7 +35,7 @@ FETCH_SECONDS: Final = 10.0
 class Attempt:
     """One place that was asked. `error` None: it gave the block."""
 
-    place: str
+    place: str  # "host:port", or in words
     error: str | None
 
 

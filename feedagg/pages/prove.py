@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from core.errors import BadArgument
 from feedagg import views
 from feedagg.marks import proof_href
-from feedagg.operators import is_operator
+from feedagg.operators import is_operator, proved_as_shown
 from feedagg.pages.proof import asked_in_query
 from feedagg.pages.proof_view import Shown, shown
 from feedagg.proofs import NoProof, shown_item
@@ -74,7 +74,9 @@ async def _answer(request: Request, *, do_it: bool) -> Response:
             raise BadArgument("Say which record: ?bee= and ?key=.")
         bee, key = asked
         await here.database.read(shown_item, bee, key)
-        proved = await prove(here, bee, key) if do_it else None
+        proved = (
+            proved_as_shown(await prove(here, bee, key), to_operator=is_operator(request)) if do_it else None
+        )
     except BadArgument as error:
         return problem(request, 400, "Which record?", str(error))
     except NoProof as error:

@@ -99,6 +99,15 @@ async def test_what_is_hidden_here_comes_back_from_its_author(followed: Any) -> 
         assert "None of them is the key of a bee" in html
         assert running.peer.public_key.hex() in html
         assert running.publisher.log.core.key.hex() in html
+        # where from is for the operator (decision 14), which the one on this machine is
+        (hint,) = await running.database.read(sources.hints_of, bee.core.key)
+        assert hint.address in html
+        stranger = (await web.post(url, headers={"via": "a proxy"})).text
+        assert "came back from the address given" in stranger
+        assert hint.address not in stranger
+        assert (
+            await web.get(url.replace("/prove?", "/prove.json?"), headers={"via": "a"})
+        ).status_code == 403
         # nothing of it stayed
         item = await running.database.read(queries.record, bee.core.key, KEY.encode())
         assert item is not None
@@ -113,6 +122,7 @@ async def test_what_is_hidden_here_comes_back_from_its_author(followed: Any) -> 
         assert not said["holds"]
         assert said["goneWhileHidden"]
         assert [one["error"] for one in said["attempts"]] != [None]
+        assert hint.address not in (await web.post(url, headers={"via": "a proxy"})).text
 
 
 async def test_a_bee_whose_key_we_hold_is_admitted(tmp_path: Path) -> None:
