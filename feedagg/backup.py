@@ -122,7 +122,7 @@ def _sum(path: Path) -> str:
 def verify(file: Path) -> None:
     """Raises `BadBackup` unless the file is a whole backup."""
     try:
-        with tarfile.open(file) as tar:
+        with tarfile.open(file, "r:") as tar:
             for name, wanted in _manifest(tar)["sums"].items():
                 member = tar.extractfile(name)
                 if member is None or hashlib.file_digest(member, "sha256").hexdigest() != wanted:  # type: ignore[arg-type]
@@ -149,7 +149,7 @@ def unpack(file: Path, directory: Path) -> Path:
     _remove(room)
     room.mkdir(mode=0o700)
     try:
-        with tarfile.open(file) as tar:
+        with tarfile.open(file, "r:") as tar:
             manifest = _manifest(tar)
             for name, wanted in manifest["sums"].items():
                 path = room / name

@@ -50,6 +50,8 @@ def database_url(directory: Path, url: str | None) -> URL:
         parsed = make_url(url)
         if parsed.drivername in ("postgres", "postgresql"):
             parsed = parsed.set(drivername="postgresql+psycopg")
+        if parsed.get_backend_name() not in ("sqlite", "postgresql"):
+            raise ValueError("another kind of database")
         parsed.get_dialect()
     except (
         ArgumentError,

@@ -200,7 +200,7 @@ class Ingest:
         except (MeadowError, TimeoutError) as error:
             # Peers went away in the middle, or one misbehaved and was closed: the next contact wakes it
             # again.
-            log.info("bee %s: %s", followed.key.hex()[:8], error or "no answer in time")
+            log.info("bee %s: %s", followed.key.hex()[:8], str(error) or "no answer in time")
         except store.Superseded:
             stored = await self._database.read(store.position, followed.key)
             followed.position = stored or followed.position

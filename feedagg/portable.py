@@ -45,7 +45,10 @@ _READ: Final = records.c.status.in_([int(Status.SHOWN), int(Status.KEPT)])
 
 
 def export(connection: Connection, path: Path, now: int) -> dict[str, Any]:
-    """Write the file, one moment of the database; returns its head. The connection must be fresh."""
+    """Write the file, one moment of the database; returns its head. The connection must be fresh.
+
+    Raises `BadArgument` when the file cannot be written.
+    """
     if connection.dialect.name == "postgresql":
         connection = connection.execution_options(isolation_level="REPEATABLE READ")
     counted = {
@@ -57,9 +60,12 @@ def export(connection: Connection, path: Path, now: int) -> dict[str, Any]:
         "kind": KIND, "version": VERSION, "at": now, "feedHash": feed_hash.of_database(connection).hex(),
         "policy": policy.policy(connection), "own": _own(connection), "counts": counted,
     }  # fmt: skip
-    with gzip.open(path, "wt", encoding="utf-8", compresslevel=6) as file:
-        for line in _lines(connection, head):
-            file.write(json.dumps(line, separators=(",", ":")) + "\n")
+    try:
+        with gzip.open(path, "wt", encoding="utf-8", compresslevel=6) as file:
+            for line in _lines(connection, head):
+                file.write(json.dumps(line, separators=(",", ":")) + "\n")
+    except OSError as error:
+        raise BadArgument(f"The export cannot be written to {path}: {error.strerror}.") from error
     return head
 
 

@@ -55,7 +55,10 @@ def export(directory: Path, form: str, is_all: bool, db: str | None) -> None:
 @db_option
 @click.pass_obj
 def import_(directory: Path, file: TextIO, db: str | None) -> None:
-    """Follow every bee of a list in FILE or standard input (JSON or OPML); what is followed already stays so."""
+    """Follow every bee of a list, JSON or OPML.
+
+    It is read from FILE, or from standard input. What is followed already stays so.
+    """
     try:
         text = file.read(bee_lists.MAX_BYTES + 1)
     except UnicodeDecodeError as error:

@@ -71,11 +71,13 @@ def trust(directory: Path, bee: str, off: bool, db: str | None) -> None:
 
 
 @click.command(name="policy")
-@click.argument("value", required=False, type=click.Choice(list(policy.POLICIES)))
+@click.argument("value", required=False, metavar="[VALUE]", type=click.Choice(list(policy.POLICIES)))
 @db_option
 @click.pass_obj
 def policy_(directory: Path, value: str | None, db: str | None) -> None:
-    """Who may submit bees: open, approval or closed. Without VALUE: prints what is in force."""
+    """Who may submit bees: open, approval (they wait until you accept them) or closed. Without a VALUE: print what is
+    in force, and who waits.
+    """
     here = Directory(directory, db)
     if value is not None:
         here.change(lambda connection: policy.choose(connection, now_ms(), value))

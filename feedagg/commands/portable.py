@@ -41,7 +41,9 @@ def import_(directory: Path, file: Path, db: str | None, is_json: bool) -> None:
 @click.command()
 @click.argument("a", type=_file)
 @click.argument("b", type=_file)
-@click.option("--limit", type=int, default=50, show_default=True, help="Show at most so many.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=50, show_default=True, help="Show at most so many."
+)
 @json_option
 def diff(a: Path, b: Path, limit: int, is_json: bool) -> None:
     """Compare two exports; ends with 1 when they differ."""

@@ -102,7 +102,9 @@ def check(directory: Path, db: str | None) -> None:
 @db_option
 @click.pass_obj
 def rebuild_(directory: Path, db: str | None) -> None:
-    """Take the rows of every bee out of the database and derive them again from the stored blocks."""
+    """Take the rows of every bee out of the database and derive them again from the stored blocks; prints the feed
+    hash, which is as before unless rows were wrong.
+    """
 
     async def work(database: Database, peer: Peer) -> None:
         before = database.read_now(feed_hash.of_database)
