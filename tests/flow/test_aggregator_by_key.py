@@ -88,7 +88,7 @@ def serving(directory: Path, *options: str) -> Iterator[tuple[subprocess.Popen[s
         yield process, json.loads(line)
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
         if process.stdout is not None:
             process.stdout.close()
 

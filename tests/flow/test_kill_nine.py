@@ -58,7 +58,7 @@ async def test_a_writing_peer_keeps_every_acknowledged_post(tmp_path: Path) -> N
             )
             await asyncio.sleep(chance.uniform(0.02, 0.4))
             process.send_signal(signal.SIGKILL)
-            process.wait(10)
+            process.wait(60)
             await writers
 
     peer = await Peer.open(directory / "store")
@@ -107,7 +107,7 @@ async def test_an_ingesting_aggregator_shows_every_record_once(tmp_path: Path) -
         process = serve(directory)
         await asyncio.sleep(chance.uniform(0.1, 1.0))
         process.send_signal(signal.SIGKILL)
-        process.wait(10)
+        process.wait(60)
     stop.set()
     await writing
     expected = {entry.key: entry.value["text"] async for entry in bee.range(gte="post/", lt="post0")}
@@ -122,7 +122,7 @@ async def test_an_ingesting_aggregator_shows_every_record_once(tmp_path: Path) -
                 break
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
     await author.close()
     assert len(expected) > 1000, "the test tests nothing"
     missing, extra = expected.keys() - shown.keys(), shown.keys() - expected.keys()

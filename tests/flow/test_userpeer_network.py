@@ -32,7 +32,7 @@ async def test_a_peer_on_the_dht_of_one_command_is_found_by_its_key(tmp_path: Pa
         with running(tmp_path, "--bootstrap", bootstrap, network=True) as (_, ready):
             reader = await Peer.open(None, bootstrap=[bootstrap])
             theirs = reader.bee(key=ready["key"])
-            assert await reader.find(theirs.core, 10.0)
+            assert await reader.find(theirs.core, 60.0)
             key = reader.public_key.hex()
 
             async def listed() -> bool:
@@ -47,7 +47,7 @@ async def test_a_peer_on_the_dht_of_one_command_is_found_by_its_key(tmp_path: Pa
         if reader is not None:
             await reader.close()
         dht.terminate()
-        dht.wait(10)
+        dht.wait(60)
         if dht.stdout is not None:
             dht.stdout.close()
 

@@ -70,7 +70,7 @@ class Process:
         if self._ready is None:
             assert self.process.stdout is not None
             line = await asyncio.to_thread(self.process.stdout.readline)
-            assert line, f"it ended with {self.process.wait(10)}"
+            assert line, f"it ended with {self.process.wait(60)}"
             self._ready = json.loads(line)
         return self._ready
 
@@ -81,7 +81,7 @@ class Process:
     def end(self) -> None:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        self.process.wait(20)
+        self.process.wait(60)
         if self.process.stdout is not None:
             self.process.stdout.close()
 

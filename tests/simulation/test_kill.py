@@ -61,7 +61,7 @@ def write_until_killed(directory: Path, seed: int, seconds: float) -> dict[int, 
     # Not `communicate`: it would read past what `readline` has buffered.
     with writer.stdout:
         rest = writer.stdout.read()
-    writer.wait(10)
+    writer.wait(60)
     promises: dict[int, tuple[int, int]] = {}
     for line in rest.splitlines(keepends=True):
         if line.endswith("\n"):

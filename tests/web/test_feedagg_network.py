@@ -155,6 +155,28 @@ def test_addresses_leave_a_sentence(sentence: str, shown: str) -> None:
     assert operators.without_addresses(sentence) == shown
 
 
+async def test_a_connected_bee_without_records_is_said_to_be_one(tmp_path: Path) -> None:
+    async with author() as (_, bee, address), aggregator(tmp_path) as running, client(running) as web:
+        await running.database.write(sources.add, bee.core.key, now_ms(), "command", address)
+        sentence = "What its author writes shows up here by itself."
+
+        async def page() -> str:
+            return (await web.get(f"/bee/{bee.core.key.hex()}")).text
+
+        async def is_said() -> bool:
+            text = await page()
+            return "Connected, no records yet" in text and sentence in text
+
+        await eventually(is_said)
+        await bee.put("profile/self", {"name": "Comes later"})
+
+        async def came() -> bool:
+            text = await page()
+            return "Comes later" in text and sentence not in text
+
+        await eventually(came)
+
+
 async def test_a_long_list_has_pages(tmp_path: Path) -> None:
     async with aggregator(tmp_path) as running, client(running) as web:
         for number in range(60):
