@@ -38,13 +38,16 @@ async def serve(peer: Peer) -> None:
     await (await peer.join(secrets.token_bytes(32), client=False)).flushed()
 
 
-async def stays(peer: Peer, connection: Connection) -> bool:
-    """Whether `connection` is the only one of `peer` for a while."""
-    for _ in range(5):
-        await asyncio.sleep(0.02)
-        if peer.connections != [connection]:
-            return False
-    return True
+async def we_keep(place: Place, peer: Peer, name: str, key: bytes, agreed: Connection) -> None:
+    """What both agreed on lives on, as far as that is ours to say.
+
+    The package ends a connection in use as soon as its remote dials again. A dial of ours that its own overtook may
+    arrive so late that it looks like that: then it ends what both use (once in 20 runs of this on a busy machine), and
+    both dial anew. We never do (decision 12).
+    """
+    await asyncio.sleep(0.1)
+    if await place.one_connection(peer, name, key) is not agreed:
+        assert str(agreed.error).endswith("the other side destroyed the stream"), "it was not their doing"
 
 
 # --- two connections with one peer --------------------------------------------------------------------
@@ -67,11 +70,7 @@ async def test_two_that_dial_each_other_at_once_agree_on_the_connection(place: P
             driver_of(peer).join_peer(key)
             await asked
             agreed = await place.one_connection(peer, name, key)
-            if not await stays(peer, agreed):
-                # Seen on a busy machine, 1 run in 20. What is thought: the other dial was still under way
-                # and came when this connection was in use (decision 12, "Not done"). They must agree all the same.
-                agreed = await place.one_connection(peer, name, key)
-                assert await stays(peer, agreed), "what both agreed on stays"
+            await we_keep(place, peer, name, key, agreed)
             stats = await place.node("stats", name=name)
             crossed[key > peer.public_key] += stats["attempted"] > 0 and driver_of(peer).dialed > 0
         finally:
