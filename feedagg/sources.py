@@ -19,6 +19,8 @@ from feedagg.tables import bucket_of, hints, sources
 
 LEASE_MS: Final = 90_000
 HEAD_START_MS: Final = 24 * 3_600_000
+ASKED_FOR_MS: Final = HEAD_START_MS // 2
+"""What somebody has just asked for is due so much before what only fell due: nobody waits for that."""
 
 FOLLOWING: Final = "following"
 PENDING: Final = "pending"
@@ -94,14 +96,15 @@ def add(
     state: str = FOLLOWING,
     submitter: str | None = None,
 ) -> bool:
-    """Keep a bee as a source; True if it was none yet. Adding it again tries it again at once.
+    """Keep a bee as a source; True if it was none yet. Adding it again tries it again at once, before
+    what only fell due.
 
     `by` is `"web"` (a stranger's word) or `"command"` (the operator's, whose address and bee are trusted).
     Whether it may be added, and the decision, are `policy.py`'s.
     """
     row = {
         "bucket": bucket_of(bee), "bee": bee, "added_at": now, "added_by": by, "fork": 0, "length": 0,
-        "cursor": 0, "tail": 0, "connected": False, "attempts": 0, "next_at": now, "state": state,
+        "cursor": 0, "tail": 0, "connected": False, "attempts": 0, "next_at": now - ASKED_FOR_MS, "state": state,
         "state_at": now, "submitter": submitter, "trusted": by == "command",
     }  # fmt: skip
     new = insert(connection, sources).values(row).on_conflict_do_nothing().returning(sources.c.bee)
@@ -109,7 +112,9 @@ def add(
     if address is not None:
         _add_hint(connection, bee, now, address, trusted=by == "command")
     if not is_new:
-        connection.execute(update(sources).where(_is(bee), ~sources.c.connected).values(next_at=now))
+        connection.execute(
+            update(sources).where(_is(bee), ~sources.c.connected).values(next_at=now - ASKED_FOR_MS)
+        )
     return is_new
 
 

@@ -342,6 +342,20 @@ def test_a_failure_waits_and_a_new_submission_tries_at_once(database: Database) 
     assert (source.attempts, source.error) == (1, "Nobody answers.")
 
 
+def test_what_somebody_asks_for_comes_before_what_nobody_has(database: Database) -> None:
+    for number in range(20):
+        database.write_now(sources.add, bytes([200 + number]) * 32, NOW - 7_200_000, "command", None)
+    for source in database.write_now(sources.claim, "me", NOW - 7_200_000, 100):
+        database.write_now(sources.failed, source.bee, "Nobody answers.", NOW - 3_600_000)
+    asked = bytes([100]) * 32
+    database.write_now(sources.add, asked, NOW, "web", "192.0.2.1:5")
+    assert [source.bee for source in database.write_now(sources.claim, "me", NOW, 1)] == [asked]
+    # Asked for once more, one of the others is next.
+    again = bytes([219]) * 32
+    assert not database.write_now(sources.add, again, NOW + 1, "web", None)
+    assert [source.bee for source in database.write_now(sources.claim, "me", NOW + 1, 1)] == [again]
+
+
 def test_strangers_cannot_push_out_an_address_that_works(database: Database) -> None:
     database.write_now(sources.contacted, BEE, NOW, NOW, "127.0.0.1:1", "me", 5)
     for n in range(20):
