@@ -96,8 +96,8 @@ def add(
     state: str = FOLLOWING,
     submitter: str | None = None,
 ) -> bool:
-    """Keep a bee as a source; True if it was none yet. Adding it again tries it again at once, before
-    what only fell due.
+    """Keep a bee as a source; True if it was none yet. Adding it again tries it again at once, before what
+    only fell due.
 
     `by` is `"web"` (a stranger's word) or `"command"` (the operator's, whose address and bee are trusted).
     Whether it may be added, and the decision, are `policy.py`'s.

@@ -403,9 +403,8 @@ class SwarmDriver:
         connection = wire.connection
         if connection is None:
             return
-        if (
-            wire.meeting is None
-        ):  # it came by an address: each side answered the other's part of the handshake
+        if wire.meeting is None:
+            # It came by an address: each side answered the other's part of the handshake.
             self._loop.call_soon(self._proved, link, connection)
             return
         stream = wire.meeting.stream
