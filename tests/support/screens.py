@@ -26,6 +26,9 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+LATENCY = int(os.environ.get("MEADOW_TEST_BROWSER_LATENCY", "0"))
+"""Milliseconds that each request of a page is made to wait, to find tests that win only because loopback is quick."""
+
 SCREENSHOTS = Path(__file__).parents[2] / "docs" / "screenshots"
 
 # name -> width, colour scheme
@@ -72,6 +75,9 @@ async def open_page(chromium: Browser, view: str = "light", **options: Any) -> A
     )
     page = await context.new_page()
     page.set_default_timeout(60_000)
+    if LATENCY:
+        line = {"offline": False, "latency": LATENCY, "downloadThroughput": -1, "uploadThroughput": -1}
+        await (await context.new_cdp_session(page)).send("Network.emulateNetworkConditions", line)
     troubles: list[str] = []
     page.on("pageerror", lambda error: troubles.append(str(error)))
     page.on(
