@@ -88,7 +88,7 @@ async def test_the_page_says_the_same_without_javascript(followed: Any) -> None:
     running, bee = followed
     async with client(running) as web:
         html = (await web.get(proof_href("/proof", bee.core.key, KEY.encode()))).text
-        assert html.count("Note number 7.") == 2  # the block, and what the key maps to
+        assert html.count("Note number 7.</blockquote>") == 2  # the block, and what the key maps to
         assert "Authentic" in html
         assert "Current" in html
         assert "data-proof=" in html

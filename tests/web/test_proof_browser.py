@@ -16,6 +16,7 @@ from feedagg import moderation, sources
 from feedagg.aggregator import Aggregator
 from feedagg.ingest import now_ms
 from feedagg.marks import proof_href
+from feedagg.pages.proof_view import in_words
 from feedagg.proofs import lookup_file, record_file
 from tests.conftest import skip_or_fail
 from tests.support.evidence import conflict
@@ -198,6 +199,55 @@ async def test_absence_hiding_history_and_witness(chromium: Any, followed: Any) 
         ]
         await page.goto(url + proof_href("/proof", key, KEY) + "&about=witness")
         await page.locator("#proof-together .notice-ok", has_text="Both fit together").wait_for()
+
+
+WORDS = [
+    b'{"film":{"title":"Ran","year":1985},"watchedOn":"2026-11-20","rating":9,"liked":true,"review":{"text":"Red."}}',
+    b'{"film":{"title":"Ran"},"rating":11,"rewatch":true,"tags":["war",3,"japan"],"watchedOn":""}',
+    b'{"title":"Dune","year":1984,"rating":4}',
+    '{"text":"Grün <b>x</b>","cw":"food","more":{"text":"Longer."},"tags":"none"}'.encode(),
+    b'{"name":"Ada","bio":"Bees."}',
+    b'{"reason":"An advert."}',
+    b'{"text":"","film":[],"review":null,"more":"x"}',
+    b'{"rating":true,"film":{"title":"A","year":"1985"},"text":7}',
+    b"[1,2]",
+    b"null",
+    b"\xff not JSON",
+    b'{"text":"half \\ud800 a pair"}',
+]
+
+
+async def test_what_a_proof_says_is_all_that_was_signed(chromium: Any, followed: Any) -> None:
+    """Another rating of the same film is another thing said; the script and the site put it in the same words."""
+    running, url, bee = followed
+    key = f"movie/{20:016x}"
+    film = {"film": {"title": "Ran", "year": 1985}, "rating": 9, "review": {"text": "Red and yellow."}}
+    await bee.put(key, {**film, "createdAt": format_date(now_ms())})
+    await bee.put(key, {**film, "rating": 4, "createdAt": format_date(now_ms())})
+    async with asyncio.timeout(60):
+        while (await running.database.read(sources.get, bee.core.key)).cursor != bee.core.length:
+            await asyncio.sleep(0.05)
+    where = url + proof_href("/proof", bee.core.key, key.encode()) + "&about=history"
+    want = ["Ran (1985) · ★★\nRed and yellow.", "Ran (1985) · ★★★★½\nRed and yellow."]
+    for has_script in (True, False):
+        async with open_page(chromium, java_script_enabled=has_script) as page:
+            await page.goto(where)
+            if has_script:
+                await page.locator("#proof-history .notice-ok", has_text="2 versions").wait_for()
+            assert await page.locator("#proof-history blockquote").all_inner_texts() == want
+            whole = page.locator("#proof-history details").first
+            await whole.locator("summary").click()
+            assert '"rating":4' in await whole.locator("code").inner_text()
+    async with open_page(chromium) as page:
+        await page.goto(f"{url}/proof")
+        said = await page.evaluate(
+            """async (values) => {
+                const { words } = await import('/static/proof/words.js')
+                return values.map((value) => words(Uint8Array.from(atob(value), (c) => c.charCodeAt(0))))
+            }""",
+            [base64.b64encode(value).decode() for value in WORDS],
+        )
+    assert [text.replace("\ud800", "?") for text in said] == [in_words(value) for value in WORDS]
 
 
 async def test_a_score_is_recomputed_here(chromium: Any, followed: Any) -> None:

@@ -3,6 +3,7 @@
 
 import { CONFLICT, HISTORY, LOOKUP, checkFile } from './check.js'
 import { checkReceipt } from './receipt.js'
+import { words } from './words.js'
 
 const hex = (bytes) => Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('')
 const text = (bytes) => new TextDecoder().decode(bytes)
@@ -35,16 +36,11 @@ function facts (rows) {
   return list
 }
 
-// What a record says: its text or its title; else its bytes.
-function words (value) {
-  const raw = text(value)
-  try {
-    const record = JSON.parse(raw)
-    for (const said of [record.text, record.title, record.name, record.reason, record.film && record.film.title]) {
-      if (typeof said === 'string' && said) return said
-    }
-  } catch { /* not JSON: shown as it is */ }
-  return raw.slice(0, 2000)
+// What a version says, and every byte of it.
+function saidBy (value) {
+  const whole = element('details', 'small')
+  whole.append(element('summary', 'muted', 'Word for word, as it was signed'), element('code', 'key', text(value)))
+  return [element('blockquote', 'prose', words(value)), whole]
 }
 
 function sentence (found) {
@@ -62,7 +58,7 @@ function show (found) {
   const parts = [notice('ok', `${sentence(found)} Checked in this browser.`)]
   for (const version of found.versions) {
     if (found.kind === HISTORY) parts.push(element('p', 'small muted', `Block ${number(version.seq)}${version.value === null ? ': removed' : ''}`))
-    if (version.value !== null) parts.push(element('blockquote', 'prose', words(version.value)))
+    if (version.value !== null) parts.push(...saidBy(version.value))
   }
   const rows = [['Key of the bee', hex(found.key)]]
   if (found.kind !== CONFLICT) rows.push(['Key of the record', text(found.subject)])
