@@ -22,7 +22,7 @@ its key.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -291,10 +291,10 @@ class Peer:
             core.off("peer-add", peer_added)
         return bool(core.peers)
 
-    def shared(self) -> list[SharedStatus]:
-        """Every core that is open here, once, what is our own first."""
+    def shared(self, others: Iterable[Hypercore] = ()) -> list[SharedStatus]:
+        """Every core that is open here, once, what is our own first; and `others`, opened in another namespace."""
         found: dict[bytes, SharedStatus] = {}
-        for core in self.store.sessions:
+        for core in (*self.store.sessions, *others):
             if core.key in found and not core.writable:
                 continue
             topic = None if self.network is None else self.network.topic_status(core.discovery_key)

@@ -95,6 +95,14 @@ class Media:
         """Blocks of one's own media core; 0 before there is one."""
         return 0 if self._core is None else int(self._core.length)
 
+    def is_own(self, key: bytes) -> bool:
+        """Whether that is one's own media core."""
+        return self._core is not None and self._core.key == key
+
+    def is_theirs(self, key: bytes) -> bool:
+        """Whether that is the media core of a bee whose images were looked at."""
+        return key in self._theirs
+
     async def open(self) -> None:
         """Open one's own media core if `meta/self` names one, so that others can have it."""
         entry = await self._bee.get("meta/self")

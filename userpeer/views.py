@@ -126,12 +126,25 @@ class KeyView(View):
     sealing: Form
 
 
+@dataclass(frozen=True, slots=True)
+class OpenLog:
+    """One log that is open here, and what it is to whoever reads the page; `href` is its page, where it has one."""
+
+    status: SharedStatus
+    name: str
+    href: str | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkView(View):
-    """`network.html`: whether others reach us, who is connected and what they took. `status` None: no DHT."""
+    """`network.html`: whether others reach us, who is connected and what they took. `status` None: no DHT.
+
+    `logs`: the first of them, what is one's own before what others are connected for; `more`: how many are left out.
+    """
 
     status: NetworkStatus | None
-    bees: list[SharedStatus]
+    logs: list[OpenLog]
+    more: int
     connected: list[Connected]
     info: BeeInfo
     listening: str | None

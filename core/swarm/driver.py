@@ -401,12 +401,8 @@ class SwarmDriver:
         self._connect(link)
         wire: _Wire = link.user
         connection = wire.connection
-        if connection is None:
-            return
-        if wire.meeting is None:
-            # It came by an address: each side answered the other's part of the handshake.
-            self._loop.call_soon(self._proved, link, connection)
-            return
+        if connection is None or wire.meeting is None:
+            return  # its stream has ended; one that came by an address is never asked to prove anything
         stream = wire.meeting.stream
 
         def look(_: object = None) -> None:

@@ -45,6 +45,8 @@ async def test_a_bee_is_read_by_its_key_alone(net: Testnet) -> None:
         await author.network.driver.flushed()
         theirs = reader.bee(key=bee.core.key)
         assert await read(reader, theirs, "post/1") == "hello"
+        # When both dial at once there are two for a moment.
+        await eventually(lambda: len(reader.connections) == 1)
         (connection,) = reader.connections
         assert connection.how in ("direct", "lan", "punched")
         assert connection.remote_public_key == author.public_key
@@ -97,7 +99,7 @@ async def test_one_connection_carries_all_bees_two_peers_share(net: Testnet) -> 
         assert reader.network is not None
         await reader.network.driver.flushed()
         await asyncio.sleep(0.3)
-        assert len(reader.connections) == len(author.connections) == 1
+        await eventually(lambda: len(reader.connections) == len(author.connections) == 1)
         status = reader.network.status()
         assert (status.topics, status.state) == (20, "online")
         topic = reader.network.topic_status(bees[0].core.discovery_key)
@@ -147,6 +149,28 @@ async def test_with_an_address_no_second_connection_is_made(net: Testnet) -> Non
         await network.driver.flushed()
         await asyncio.sleep(0.3)
         assert [connection.how for connection in reader.connections] == ["tcp"]
+    finally:
+        await reader.close()
+        await author.close()
+
+
+async def test_a_connection_by_address_ends_for_a_newer_one_that_proves_alive(net: Testnet) -> None:
+    """Whoever dials by key though it is connected by an address must have lost that connection."""
+    author = await Peer.open(None, bootstrap=net.bootstrap)
+    reader = await Peer.open(None)
+    try:
+        assert author.network is not None
+        author.bee(name="main")  # what is open is announced, and the peer with it
+        await author.network.driver.flushed()
+        by_address = await reader.connect(*await author.listen())
+        await eventually(lambda: [one.how for one in author.connections] == ["tcp"])
+        network = await reader.go_online(net.bootstrap)
+        pair = network.driver._key_pair
+        meeting = await network.dht.connect(author.public_key, key_pair=pair)
+        plain_connection(meeting, pair, on_open=lambda _: None, on_close=lambda _: None)
+        await eventually(by_address.closed.done)
+        await eventually(lambda: len(author.connections) == 1)
+        assert author.connections[0].how != "tcp"
     finally:
         await reader.close()
         await author.close()
@@ -235,6 +259,7 @@ async def test_a_dial_that_was_overtaken_does_not_end_the_connection_in_use(
         assert reader.network is not None
         await author.network.driver.flushed()
         assert await read(reader, reader.bee(key=bee.core.key), "a") == 1
+        await eventually(lambda: len(author.connections) == len(reader.connections) == 1)
         (kept,) = author.connections
         swarm, dht = author.network.driver.swarm, reader.network.dht
         came: list[Link] = []

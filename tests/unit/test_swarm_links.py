@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 
 from core.swarm import (
@@ -127,6 +129,59 @@ def test_an_adopted_connection_ends_the_dial_under_way_and_is_the_one_from_then_
     assert not swarm.adopt(other), "an open connection stays the one"
     swarm.link_closed(link, 61.0)
     assert key(1) not in swarm.links
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_a_connection_that_came_by_an_address_never_has_to_prove_itself(seed: int) -> None:
+    """Whatever happens around it. Each side answered the other's part of its handshake before it was adopted."""
+    random = Random(seed)
+    swarm = swarm_of()
+    query = lookup(swarm)
+    alive: list[Link] = []
+    adopted: set[Link] = set()
+    asked: set[Link] = set()
+
+    def act() -> None:
+        for action in swarm.actions():
+            match action:
+                case Dial(link):
+                    alive.append(link)
+                case Prove(link):
+                    asked.add(link)
+
+    for _ in range(400):
+        now = random.random()  # the order of times does not matter to these rules
+        remote = key(random.choice((1, 200)))
+        link = random.choice(alive) if alive else None
+        match random.randrange(8):
+            case 0:
+                swarm.found(query, remote, NODES, now)
+            case 1:
+                swarm.join_peer(remote, now)
+            case 2:
+                alive.append(Link(remote, is_client=False))
+                swarm.incoming(alive[-1], now)
+            case 3:
+                new = Link(remote, is_client=False)
+                if swarm.adopt(new):
+                    alive.append(new)
+                    adopted.add(new)
+                    new.exchanged = lambda: True
+            case 4 if link is not None and link.is_client:
+                swarm.dial_opened(link, now)
+                link.exchanged = lambda: True
+            case 5 if link is not None and link not in adopted:
+                swarm.proved(link, now)
+            case 6 if link is not None:
+                alive.remove(link)
+                swarm.link_closed(link, now)
+            case 7:
+                swarm.on_timer(now + 1000.0)
+        if random.random() < 0.7:  # else what was decided is done only after more has happened
+            act()
+    assert adopted
+    assert asked
+    assert not asked & adopted
 
 
 def test_who_is_refused() -> None:

@@ -71,7 +71,7 @@ async def test_the_personal_bee_cannot_be_unseeded_and_ones_own_can(site: Site) 
     assert "Not shared" not in (await client.get("/sharing")).text
 
 
-async def test_a_long_list_has_pages(site: Site) -> None:
+async def test_a_long_list_has_pages(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     service, client = site
     for number in range(PAGE + 5):
         await service.bees.seed(f"{number:064x}")
@@ -82,6 +82,10 @@ async def test_a_long_list_has_pages(site: Site) -> None:
     second = (await client.get(f"/sharing?after={older}")).text
     assert second.count("Kept for somebody") == 6
     assert "First page" in second
+    monkeypatch.setattr("userpeer.pages.network.LOGS_SHOWN", 10)
+    network = (await client.get("/network")).text
+    assert network.count("Kept for somebody") == 9
+    assert "And 36 more" in network
 
 
 async def test_there_is_a_bound(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,6 +91,14 @@ async def test_an_image_of_somebody_else_comes_from_their_media_core(tmp_path: P
         assert answer.content == (await writing.get(address)).content
         wrong = address.rpartition("/")[0] + "/77"
         assert (await reading.get(wrong)).status_code == 404
+        # The network pages call each log by what it is.
+        assert "Your images" in (await writing.get("/network")).text
+        held = await reader.bees.create("films")
+        page = (await reading.get("/network")).text
+        for words in ("Your bee<", "Your bee “films”", f'href="/b/{author.key}"', "Somebody’s images"):
+            assert words in page
+        assert "Your images" not in page
+        assert held.key.hex()[:8] in page
 
 
 @pytest.mark.parametrize(
