@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 from jinja2 import Environment
@@ -30,6 +31,7 @@ from feedagg import (
 from feedagg.admin import session
 from feedagg.database import Database, database_url
 from feedagg.live import Change, Live
+from feedagg.open_lists import Fresh, OpenList
 from feedagg.settings import Settings
 
 
@@ -46,6 +48,7 @@ class Aggregator:
         self.templates.globals["permalink"] = views.permalink
         self.templates.filters["tag_path"] = lambda tag: listings.tag_path(tag) if words.tag_word(tag) else ""
         self.live = Live(self._render_news)
+        self._reading_news = asyncio.Lock()
         self.ingest = ingest.Ingest(database, self.live, settings)
         self.pictures = pictures.Pictures(database, peer, self.ingest, settings)
         self.publisher = publisher.Publisher(database, peer, self.ingest, settings.site_name)
@@ -138,7 +141,26 @@ class Aggregator:
 
     async def _render_news(self, change: Change) -> str:
         """The HTML of one live event."""
-        cards = await self.database.read(_cards, change)
+        return self._news(change, await self._fresh(change))
+
+    async def render_part(self, change: Change, of: OpenList) -> str:
+        """The HTML of one live event for a list that is open. What is not in that list counts as gone, for it may have
+        been in it until now. Lists of which the same is news share it.
+        """
+        fresh = [one for one in await self._fresh(change) if of.takes(one)]
+        name = tuple(one.card.id for one in fresh)
+        if name not in change.parts:
+            change.parts[name] = self._news(change, fresh)
+        return change.parts[name]
+
+    async def _fresh(self, change: Change) -> list[Fresh]:
+        async with self._reading_news:
+            if change.found is None:
+                change.found = await self.database.read(_fresh, change)
+        return list(change.found)
+
+    def _news(self, change: Change, fresh: list[Fresh]) -> str:
+        cards = [one.card for one in fresh]
         gone = [views.dom_id(bee, key) for bee, key in change.gone]
         shown = {card.id for card in cards}
         # What was to be shown and is not there any more (hidden, or removed a moment later) goes too.
@@ -147,8 +169,9 @@ class Aggregator:
         return templates.render_page(self.templates, "feedagg/news.html", {"view": view, "path": ""})
 
 
-def _cards(connection: Connection, change: Change) -> list[views.Card]:
+def _fresh(connection: Connection, change: Change) -> list[Fresh]:
     items = []
     for bee in {bee for bee, _ in change.news}:
         items += queries.some(connection, bee, [key for of, key in change.news if of == bee])
-    return views.cards(connection, sorted(items, key=lambda item: item.place))
+    by_id = {views.dom_id(item.bee, item.key): item for item in sorted(items, key=lambda item: item.place)}
+    return [Fresh(by_id[card.id], card) for card in views.cards(connection, by_id.values())]

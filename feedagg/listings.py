@@ -64,6 +64,11 @@ def thread_path(bee: str, key: bytes) -> str:
     return "/thread/" + views.permalink(bee, key).removeprefix("/bee/")
 
 
+def live(after: str, **of: str) -> str:
+    """Where the page of a list hears what is new in it since the event `after` (`feedagg/pages/stream.py`)."""
+    return "/live?" + urlencode({"after": after, **of})
+
+
 def feed(
     connection: Connection,
     site: str,

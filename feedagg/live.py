@@ -9,7 +9,7 @@ On the wire (server-sent events, all named, so that htmx hands them to the page'
 itself):
 
     news   HTML: an <li data-at="sort_at"> for every card that is new or changed, <li data-gone> for one
-           that left
+           that left (for a list other than the feed: of what belongs to it)
     bee    the bee of this page changed (only on /live?bee=...)
     gap    more happened than is kept: reload
 """
@@ -22,7 +22,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Final
+from typing import Any, Final
 
 COLLECT_SECONDS: Final = 0.02
 KEPT_EVENTS: Final = 256
@@ -42,6 +42,8 @@ class Change:
     gone: dict[tuple[bytes, bytes], None] = field(default_factory=dict)
     more: int = 0
     html: str | None = None
+    found: Any = None  # what was read of it, for those who show a part; and the HTML of each part
+    parts: dict[tuple[str, ...], str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +122,12 @@ class Live:
         self._closed = True
         self._wake()
 
-    async def events(self, after: str, bee: bytes | None = None) -> AsyncIterator[Event]:
-        """Events after the id `after`, for ever; of one bee only, if `bee` is given."""
+    async def events(
+        self, after: str, bee: bytes | None = None, part: Callable[[Change], Awaitable[str]] | None = None
+    ) -> AsyncIterator[Event]:
+        """Events after the id `after`, for ever; of one bee only, if `bee` is given. `part(change)` makes the HTML for
+        a reader of a part of the feed.
+        """
         self.readers += 1
         try:
             number = self._number(after)
@@ -134,7 +140,7 @@ class Live:
                     if change.number > number + 1:
                         yield Event(f"{self._run}-{change.number - 1}", "gap", "")
                     number = change.number
-                    event = await self._event(change, bee)
+                    event = await self._event(change, bee, part)
                     if event is not None:
                         yield event
                 if self._kept and self._kept[-1].number > number:
@@ -158,12 +164,16 @@ class Live:
             else None
         )
 
-    async def _event(self, change: Change, bee: bytes | None) -> Event | None:
+    async def _event(
+        self, change: Change, bee: bytes | None, part: Callable[[Change], Awaitable[str]] | None
+    ) -> Event | None:
         identifier = f"{self._run}-{change.number}"
         if bee is not None:
             return Event(identifier, "bee", "") if bee in change.bees else None
         if not change.news and not change.gone and not change.more:
             return None
+        if part is not None:
+            return Event(identifier, "news", await part(change))
         async with self._rendering:
             if change.html is None:
                 change.html = await self._render(change)

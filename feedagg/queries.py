@@ -257,18 +257,17 @@ def _rated(about: ColumnElement[bool]) -> Any:
     return select(*columns).where(about, records.c.rating.is_not(None)).subquery()
 
 
+def titles_of(connection: Connection, name: str) -> list[str]:
+    """The titles and years (`t:<slug>:<year>`) of the records that name the film so."""
+    titles = select(records.c.film_title).where(ABOUT_NAMED_FILM, records.c.film == name)
+    return list(connection.execute(titles.distinct().limit(MAX_SAME_FILM)).scalars())
+
+
 def _same_film(connection: Connection, name: str) -> ColumnElement[bool]:
     """Records that name the film so, and those that give only a title and year that such a record has too."""
     if name.startswith("t:"):
         return records.c.film_title == name
-    titles = (
-        select(records.c.film_title)
-        .where(ABOUT_NAMED_FILM, records.c.film == name)
-        .distinct()
-        .limit(MAX_SAME_FILM)
-    )
-    named = ABOUT_NAMED_FILM & (records.c.film == name)
-    found = list(connection.execute(titles).scalars())
+    named, found = ABOUT_NAMED_FILM & (records.c.film == name), titles_of(connection, name)
     has_title_only = records.c.film == records.c.film_title
     return named | (ABOUT_FILM & has_title_only & records.c.film_title.in_(found)) if found else named
 

@@ -31,11 +31,13 @@ class FilmView:
     cards: list[Card]
     paging: Paging
     proofs: str
+    live: str
 
 
 async def show(request: Request) -> Response:
     name = request.path_params["name"]
     here = aggregator(request)
+    live = listings.live(here.live.last_id, film=name)
     before, after = places(request)
 
     def read(connection: Connection) -> tuple[queries.Film, list[Card]]:
@@ -60,5 +62,6 @@ async def show(request: Request) -> Response:
         cards=cards,
         paging=paging(request, film.page),
         proofs=f"/proofs{href}",
+        live=live,
     )
     return page(request, "feedagg/film.html", view, block="records")

@@ -34,12 +34,14 @@ class SearchView:
     orders: list[tuple[str, str, bool]]
     feeds: list[FeedLink]
     has: tuple[str, ...]
+    live: str
 
 
 async def show(request: Request) -> Response:
     here, asked = aggregator(request), _asked(request.query_params)
     line, order = _line(asked), Order.parse(request.query_params.get("sort"))
     query = search.parse(line)
+    live = listings.live(here.live.last_id, search=line)
     before, after = places(request)
 
     def read(connection: Connection) -> tuple[find.Found, list[Card]]:
@@ -61,6 +63,7 @@ async def show(request: Request) -> Response:
         ],
         feeds=listings.links(listings.search_path(line, order)) if line else [],
         has=words.HAS,
+        live=live,
     )
     return page(request, "feedagg/search.html", view, block="records")
 

@@ -23,6 +23,7 @@ class TagView:
     cards: list[Card]
     paging: Paging
     feeds: list[FeedLink]
+    live: str
 
 
 async def show(request: Request) -> Response:
@@ -31,6 +32,7 @@ async def show(request: Request) -> Response:
         sentence = "A tag holds at least one letter or digit. Search for the words instead."
         return problem(request, 404, "Not a tag", sentence)
     here = aggregator(request)
+    live = listings.live(here.live.last_id, tag=tag)
     before, after = places(request)
 
     def read(connection: Connection) -> tuple[Page, list[Card]]:
@@ -38,5 +40,5 @@ async def show(request: Request) -> Response:
         return found, views.cards(connection, found.items)
 
     found, cards = await here.database.read(read)
-    view = TagView(tag, cards, paging(request, found), listings.links(listings.tag_path(tag)))
+    view = TagView(tag, cards, paging(request, found), listings.links(listings.tag_path(tag)), live)
     return page(request, "feedagg/tag.html", view, block="records")

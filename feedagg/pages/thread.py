@@ -48,6 +48,7 @@ class ThreadView:
     replies: list[Reply]
     paging: Paging
     feeds: list[FeedLink]
+    live: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,7 @@ async def show(request: Request) -> Response:
     if key is None:
         raise HTTPException(404)
     here = aggregator(request)
+    live = listings.live(here.live.last_id, root=bee.hex(), key=key.decode(errors="replace"))
     before, after = places(request)
 
     def read(connection: Connection) -> ThreadView | str:
@@ -103,6 +105,7 @@ async def show(request: Request) -> Response:
             replies=_conversation(connection, (bee, key), item, found.items, by_id),
             paging=paging(request, found, oldest_first=True),
             feeds=listings.links(href),
+            live=live,
         )
 
     view = await here.database.read(read)

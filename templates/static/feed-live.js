@@ -1,13 +1,15 @@
 // New records on an open feed. htmx's SSE extension keeps the connection (and reconnects, and says what was seen
 // last); each of its `news` events carries the HTML of cards, which this puts in their place in the order.
 // A reader at the top sees them arrive, or hears of them; one who has scrolled down or stands on a card is told, and
-// nothing moves under their eyes.
+// nothing moves under their eyes. The lists of a tag and of a search are as the feed; a page that holds more than its
+// cards (a film's score, the order of a conversation) says that there is news, and is loaded anew by who wants it.
 (() => {
   'use strict'
   const live = document.querySelector('[data-live-feed]')
   const bar = document.getElementById('news')
   const arrived = document.getElementById('arrived')
   if (!live || !bar || !arrived) return
+  const reloads = 'liveReloads' in live.dataset
   const waiting = new Map() // id of a card -> its <li>, for a reader who is further down
 
   const list = () => document.getElementById('records')
@@ -45,7 +47,9 @@
   }
   const announce = () => {
     const count = [...waiting.values()].filter((item) => !window.isMuted?.(item)).length
-    say(count === 0 ? '' : count === 1 ? '1 new record' : `${count} new records`, () => {
+    const text = count === 0 ? '' : count === 1 ? '1 new record' : `${count} new records`
+    if (reloads) return text && say(`${text}: reload`, () => location.reload())
+    say(text, () => {
       showWaiting()
       window.scrollTo({ top: 0 })
     })
@@ -54,9 +58,12 @@
   live.addEventListener('news', (event) => {
     const parsed = new DOMParser().parseFromString(event.detail.data, 'text/html')
     const placed = []
+    let isOutdated = false
     for (const item of parsed.querySelectorAll('li[data-card]')) {
       const known = find(item.dataset.card)
-      if (known) known.replaceWith(item)
+      if (known && reloads) isOutdated = true
+      else if (known) known.replaceWith(item)
+      else if (reloads) waiting.set(item.dataset.card, item)
       else if (isNewest(item) && isReading()) waiting.set(item.dataset.card, item)
       else placed.push(item)
     }
@@ -65,13 +72,16 @@
     if (heard.length) arrived.textContent = heard.length > 1 ? `${heard.length} new records` : `A new record by ${heard[0].querySelector('.card-name').textContent}`
     for (const { dataset } of parsed.querySelectorAll('li[data-gone]')) {
       waiting.delete(dataset.gone)
-      find(dataset.gone)?.remove()
+      const known = find(dataset.gone)
+      if (known && reloads) isOutdated = true
+      known?.remove()
     }
-    if (parsed.querySelector('[data-more]')) say('Many new records: reload', () => location.reload())
+    if (isOutdated) say('Something changed here: reload', () => location.reload())
+    else if (parsed.querySelector('[data-more]')) say('Many new records: reload', () => location.reload())
     else announce()
   })
   live.addEventListener('gap', () => say('There is more: reload', () => location.reload()))
-  addEventListener('scroll', () => { if (waiting.size && atTop()) showWaiting() }, { passive: true })
+  addEventListener('scroll', () => { if (waiting.size && atTop() && !reloads) showWaiting() }, { passive: true })
 
   const show = (isLive) => {
     live.querySelector('[data-live-dot]').classList.toggle('live-dot-off', !isLive)

@@ -13,6 +13,7 @@ import pytest
 
 from core.records import format_date
 from feedagg.aggregator import Aggregator
+from feedagg.decide import Operation
 from tests.support.accessibility import accessibility_faults, too_wide
 from tests.support.feedagg import put, site
 from tests.support.screens import open_page
@@ -184,6 +185,55 @@ async def test_a_muted_person_is_not_announced(chromium: Any, filled: Any) -> No
         await page.get_by_role("button", name="1 new record", exact=True).click()
         await page.get_by_text("from the other").wait_for()
         assert await page.get_by_text("from the muted one again").is_hidden()
+
+
+async def read_live(running: Aggregator, operations: list[Operation], bee: bytes = BEE) -> None:
+    """As the ingest does: the rows, then the open pages are told."""
+    await fill(running, operations, bee)
+    running.live.changed(bee, news=[operation.key for operation in operations])
+
+
+async def test_a_tag_and_a_search_show_what_is_new_in_them(chromium: Any, filled: Any) -> None:
+    running, url = filled
+    async with open_page(chromium) as tag, open_page(chromium) as found:
+        await tag.goto(f"{url}/tag/new-here")
+        await found.goto(f"{url}/search?q=meadow&author=ada")
+        for page in (tag, found):
+            await page.get_by_text("Live", exact=True).wait_for()
+        assert await tag.get_by_text("Nobody used this tag yet").is_visible()
+        await read_live(running, [post(70, "meadow by Theo")], OTHER)
+        await read_live(
+            running, [post(71, "no word, no tag"), post(72, "a Meadow by Ada", tags=["New here"])]
+        )
+        for page in (tag, found):
+            await page.locator("#records > li", has_text="a Meadow by Ada").wait_for()
+            assert await page.locator("#records > li").count() == 1
+            assert await page.locator("#page .empty").count() == 0
+        # Edited so that it belongs here no more: it goes.
+        await read_live(running, [post(72, "an edit by Ada", updatedAt=format_date(START))])
+        for page in (tag, found):
+            await page.locator("#records > li").first.wait_for(state="detached")
+
+
+async def test_a_film_and_a_conversation_say_that_there_is_news(chromium: Any, filled: Any) -> None:
+    running, url = filled
+    async with open_page(chromium) as film, open_page(chromium) as thread:
+        await film.goto(f"{url}/film/t:ran:1985")
+        await thread.goto(url + THREAD)
+        for page in (film, thread):
+            await page.get_by_text("Live", exact=True).wait_for()
+        before = await film.locator(".film-score").inner_text()
+        await read_live(running, [post(70, "about nothing here"), movie(71, "Heat")])
+        await read_live(running, [movie(72, "Ran", rating=3), answer(73, "Not mine.", ref(ROOT))])
+        for page, news in ((film, "Ran"), (thread, "Not mine.")):
+            button = page.get_by_role("button", name="1 new record: reload", exact=True)
+            await button.wait_for()
+            cards = page.locator("#records > li")
+            many = await cards.count()
+            await button.click()
+            await cards.nth(many).wait_for()  # one more, and not before it was asked for
+            assert await cards.filter(has_text=news).count() >= 1
+        assert await film.locator(".film-score").inner_text() != before
 
 
 async def test_a_list_of_mutes_that_is_damaged_mutes_nothing(chromium: Any, filled: Any) -> None:
