@@ -150,7 +150,11 @@ async def _net(service: PeerService, arguments: Mapping[str, Any]) -> Items:
     ]
     bee: dict[str, Any] = {"peers": len(service.bee.core.peers)}
     if network is None:
-        sentence = "The DHT is off: peers are found by address only."
+        sentence = (
+            "The DHT is off: peers are found by address only."
+            if service.stop is not None
+            else "Your peer does not run, so nobody can reach it. Start it with: userpeer run"
+        )
         yield {"sentence": sentence, "dht": None, "bee": bee, "connections": connections}
         return
     status = network.status()

@@ -98,8 +98,17 @@ def _parse(entry: str | Address) -> _Entry:
     if at:
         if not is_ipv4(ip) or not name:
             raise BadArgument(f"a bootstrap node is host:port or ip@hostname:port, not {entry!r}")
-        return _Entry(int(port), ip, name)
-    return _Entry(int(port), host, None) if is_ipv4(host) else _Entry(int(port), None, host)
+        return _Entry(int(port), ip, _name(name, entry))
+    return _Entry(int(port), host, None) if is_ipv4(host) else _Entry(int(port), None, _name(host, entry))
+
+
+def _name(name: str, entry: str) -> str:
+    """`name`, if it could be one: without an empty label or one that is too long."""
+    try:
+        name.encode("idna")
+    except UnicodeError:
+        raise BadArgument(f"a bootstrap node is host:port or ip@hostname:port, not {entry!r}") from None
+    return name
 
 
 def _nothing() -> None:

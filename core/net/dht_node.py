@@ -235,7 +235,7 @@ class UdpDhtNode:
         async def look_up() -> None:
             try:
                 found = await self._loop.getaddrinfo(name, None, family=system_sockets.AF_INET)
-            except OSError:
+            except (OSError, UnicodeError):  # the second: no name can be written so
                 done(None)
             else:
                 done(str(found[0][4][0]))

@@ -30,7 +30,7 @@ class Member(Protocol):
 
 
 Open = Callable[..., Awaitable[Member]]
-"""Opens one node; called with `host`, `ports`, `bootstrap`, `ephemeral`, `firewalled`, `known_host`."""
+"""Opens one node; called with `host`, `ports`, `any_port`, `bootstrap`, `ephemeral`, `firewalled`, `known_host`."""
 
 
 class Testnet:
@@ -62,6 +62,7 @@ class Testnet:
                     ephemeral=False,
                     firewalled=False,
                     ports=tuple(ports) if first else ANY_PORT,
+                    any_port=False,
                     known_host=host if first else None,
                 )
         except BaseException:

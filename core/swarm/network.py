@@ -160,7 +160,7 @@ def _topic_status(topic: Topic, now: float) -> TopicStatus:
 def is_local(bootstrap: tuple[str, ...]) -> bool:
     """Whether every bootstrap node is on this machine. Raises `BadArgument`."""
     if not bootstrap:
-        raise BadArgument("a network needs at least one bootstrap node, host:port")
+        raise BadArgument("No bootstrap node is named; give at least one HOST:PORT, as in 127.0.0.1:49737.")
     hosts = []
     for entry in bootstrap:
         host, colon, port = entry.rpartition(":")

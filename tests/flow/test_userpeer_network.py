@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from core.dht.hyper_commands import IMMUTABLE_GET
 from core.dht.peer_id import peer_id
 from core.net.testnet import Testnet
 from core.peer import Peer
-from tests.support.userpeer import json_lines, program, running
+from tests.support.userpeer import command, json_lines, program, running
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.anyio
@@ -80,3 +81,35 @@ async def test_a_peer_may_be_a_node_that_stores_for_others(tmp_path: Path) -> No
             }
             assert kept[address] == b"kept by a person's peer"
             assert len(kept) == 4, "the three nodes of this network and the peer"
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ("nowhere", "'nowhere' is not the HOST:PORT of a bootstrap node, as in 127.0.0.1:49737."),
+        ("", "No bootstrap node is named; give at least one HOST:PORT"),
+        ("127.0.0.1:99999", "is not the HOST:PORT of a bootstrap node"),
+        ("a..b:49737", "not 'a..b:49737'"),
+    ],
+)
+def test_a_bootstrap_node_that_cannot_be_one_is_told_and_nothing_is_started(
+    tmp_path: Path, given: str, sentence: str
+) -> None:
+    done = command(tmp_path, "run", "--web", "127.0.0.1:0", "--bootstrap", given)
+    assert done.returncode == 1
+    assert sentence in done.stderr
+
+
+def test_a_dht_takes_the_port_it_was_told_or_none(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        done = command(tmp_path, "dht", "--nodes", "2", "--port", str(port))
+    assert done.returncode == 1
+    assert f"UDP port {port} cannot be opened: Address already in use. Choose another" in done.stderr
+
+
+def test_net_of_a_peer_that_does_not_run_or_has_no_dht(tmp_path: Path) -> None:
+    assert "Your peer does not run" in command(tmp_path, "net").stdout
+    with running(tmp_path):
+        assert "The DHT is off" in command(tmp_path, "net").stdout

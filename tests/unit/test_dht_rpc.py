@@ -416,7 +416,16 @@ def test_bootstrap_entries() -> None:
     assert ("9.9.9.9", 3) in nodes.addresses()
     nodes.retry()
     assert looked_up[3:] == ["gone.example"]
-    for wrong in ("example", "example:0", "1.2.3@name:5", "1.2.3.4@:5", ":5"):
+    for wrong in (
+        "example",
+        "example:0",
+        "1.2.3@name:5",
+        "1.2.3.4@:5",
+        ":5",
+        "a..b:5",
+        "1.2.3.4@a..b:5",
+        "a" * 64 + ":5",
+    ):
         with pytest.raises(BadArgument):
             Bootstrap([wrong])
 
