@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from markupsafe import escape
@@ -11,6 +12,22 @@ from core.records import format_date
 from feedagg.markup import linkify
 from feedagg.queries import Item
 from feedagg.views import Author, Card, Picture
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of an XML feed. `url`: its page, for ever; times are milliseconds since 1970; `comments`: a page."""
+
+    url: str
+    title: str
+    html: str
+    at: int
+    updated: int
+    author: str
+    author_url: str
+    tags: tuple[str, ...] = ()
+    comments: str | None = None
+
 
 VERSION = "https://jsonfeed.org/version/1.1"
 DESCRIPTION = "What the authors of many bees wrote, merged by an aggregator that cannot change it."
@@ -38,6 +55,22 @@ def json_feed(
         feed["next_url"] = next_url
     feed["items"] = [_item(base, item, card) for item, card in cards]
     return feed
+
+
+def entry(base: str, item: Item, card: Card) -> Entry:
+    """A record as an entry."""
+    has_replies = card.talk is not None and card.talk.replies
+    return Entry(
+        url=f"{base}{card.permalink}",
+        title=headline(card),
+        html=html(base, card),
+        at=item.sort_at,
+        updated=card.updated_at or item.sort_at,
+        author=card.author.name,
+        author_url=f"{base}{card.author.href}",
+        tags=tuple(card.tags),
+        comments=f"{base}{card.talk.href}" if card.talk is not None and has_replies else None,
+    )
 
 
 def _item(base: str, item: Item, card: Card) -> dict[str, Any]:

@@ -15,9 +15,9 @@ from xml.etree.ElementTree import Element, SubElement, register_namespace, tostr
 
 from core.records import format_date
 from feedagg import feeds
+from feedagg.feeds import Entry
 from feedagg.listings import FeedLink
-from feedagg.queries import Item
-from feedagg.views import Author, Card
+from feedagg.views import Author
 
 ATOM: Final = "http://www.w3.org/2005/Atom"
 DUBLIN: Final = "http://purl.org/dc/elements/1.1/"
@@ -39,30 +39,31 @@ def rss(
     path: str,
     self_url: str,
     next_url: str | None,
-    cards: Iterable[tuple[Item, Card]],
+    entries: Iterable[Entry],
+    description: str = feeds.DESCRIPTION,
 ) -> bytes:
     """An RSS 2.0 document (https://www.rssboard.org/rss-specification). `base`: our address, no slash at its end."""
     root = Element("rss", {"version": "2.0"})
     channel = SubElement(root, "channel")
     _add(channel, "title", title)
     _add(channel, "link", f"{base}{path}")
-    _add(channel, "description", feeds.DESCRIPTION)
+    _add(channel, "description", description)
     _add(channel, "generator", "Meadow")
     _atom_link(channel, "self", self_url, "application/rss+xml")
     if next_url is not None:
         _atom_link(channel, "next", next_url, "application/rss+xml")
-    for item, card in cards:
-        entry = SubElement(channel, "item")
-        _add(entry, "title", feeds.headline(card))
-        _add(entry, "link", f"{base}{card.permalink}")
-        _add(entry, "guid", f"{base}{card.permalink}", isPermaLink="true")
-        _add(entry, "pubDate", format_datetime(_moment(item.sort_at), usegmt=True))
-        _add(entry, f"{{{DUBLIN}}}creator", card.author.name)
-        _add(entry, "description", feeds.html(base, card))
-        for tag in card.tags:
-            _add(entry, "category", tag)
-        if card.talk is not None and card.talk.replies:
-            _add(entry, "comments", f"{base}{card.talk.href}")
+    for one in entries:
+        item = SubElement(channel, "item")
+        _add(item, "title", one.title)
+        _add(item, "link", one.url)
+        _add(item, "guid", one.url, isPermaLink="true")
+        _add(item, "pubDate", format_datetime(_moment(one.at), usegmt=True))
+        _add(item, f"{{{DUBLIN}}}creator", one.author)
+        _add(item, "description", one.html)
+        for tag in one.tags:
+            _add(item, "category", tag)
+        if one.comments is not None:
+            _add(item, "comments", one.comments)
     return _document(root)
 
 
@@ -73,33 +74,32 @@ def atom(
     path: str,
     self_url: str,
     next_url: str | None,
-    cards: Iterable[tuple[Item, Card]],
+    entries: Iterable[Entry],
 ) -> bytes:
     """An Atom document (RFC 4287)."""
-    cards = list(cards)
+    entries = list(entries)
     root = Element("feed", {"xmlns": ATOM})
     _add(root, "title", title)
     _add(root, "id", f"{base}{path}")
-    newest = max((item.sort_at for item, _ in cards), default=0)
-    _add(root, "updated", format_date(newest))
+    _add(root, "updated", format_date(max((one.at for one in entries), default=0)))
     _link(root, "self", self_url, "application/atom+xml")
     _link(root, "alternate", f"{base}{path}", "text/html")
     if next_url is not None:
         _link(root, "next", next_url, "application/atom+xml")
     _add(root, "generator", "Meadow")
-    for item, card in cards:
+    for one in entries:
         entry = SubElement(root, "entry")
-        _add(entry, "title", feeds.headline(card))
-        _add(entry, "id", f"{base}{card.permalink}")
-        _link(entry, "alternate", f"{base}{card.permalink}", "text/html")
-        _add(entry, "published", format_date(item.sort_at))
-        _add(entry, "updated", format_date(card.updated_at or item.sort_at))
+        _add(entry, "title", one.title)
+        _add(entry, "id", one.url)
+        _link(entry, "alternate", one.url, "text/html")
+        _add(entry, "published", format_date(one.at))
+        _add(entry, "updated", format_date(one.updated))
         author = SubElement(entry, "author")
-        _add(author, "name", card.author.name)
-        _add(author, "uri", f"{base}{card.author.href}")
-        for tag in card.tags:
+        _add(author, "name", one.author)
+        _add(author, "uri", one.author_url)
+        for tag in one.tags:
             SubElement(entry, "category", {"term": clean(tag)})
-        _add(entry, "content", feeds.html(base, card), type="html")
+        _add(entry, "content", one.html, type="html")
     return _document(root)
 
 

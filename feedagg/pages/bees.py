@@ -9,12 +9,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from feedagg import queries, sources, views
+from feedagg.listings import MEDIA_TYPES, NAMES, FeedLink
 from feedagg.operators import as_shown, is_operator
 from feedagg.sources import Source
 from feedagg.views import Author
 from feedagg.web import aggregator, page
 
 BEES = 100
+OPML = FeedLink(NAMES["opml"], MEDIA_TYPES["opml"], "/bees.opml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,7 @@ class BeesView:
     bees: list[BeeLine]
     counts: dict[str, int]
     older: str
+    feeds: list[FeedLink]
 
 
 async def show(request: Request) -> Response:
@@ -45,7 +48,7 @@ async def show(request: Request) -> Response:
             BeeLine(views.author(source.bee, profiles.get(source.bee)), source) for source in found[:BEES]
         ]
         more = f"/bees?after={found[BEES - 1].key}" if len(found) > BEES else ""
-        return BeesView(lines, sources.counts(connection), more)
+        return BeesView(lines, sources.counts(connection), more, [OPML])
 
     return page(request, "feedagg/bees.html", await here.database.read(read))
 

@@ -9,8 +9,9 @@ from starlette.responses import Response
 
 from core.errors import BadArgument
 from core.peer import parse_key
-from feedagg import decisions
+from feedagg import decisions, listings
 from feedagg.decisions import Decision
+from feedagg.listings import FeedLink
 from feedagg.web import aggregator, page, problem
 
 AT_ONCE = 50
@@ -24,6 +25,8 @@ class DecisionsView:
     bee: str
     older: str
     is_later: bool
+    path: str
+    feeds: list[FeedLink]
 
 
 async def show(request: Request) -> Response:
@@ -37,7 +40,10 @@ async def show(request: Request) -> Response:
     shown = found[:AT_ONCE]
     of = "" if bee is None else f"&bee={bee.hex()}"
     older = f"?before={shown[-1].id}{of}" if len(found) > AT_ONCE else ""
-    view = DecisionsView(shown, "" if bee is None else bee.hex(), older, before is not None)
+    path = "/decisions" + ("" if bee is None else f"?bee={bee.hex()}")
+    view = DecisionsView(
+        shown, "" if bee is None else bee.hex(), older, before is not None, path, listings.links(path)
+    )
     return page(request, "feedagg/decisions.html", view)
 
 

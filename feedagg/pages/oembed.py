@@ -23,6 +23,8 @@ from feedagg.xml_feeds import clean
 
 WIDTH: Final = 550
 CACHE_SECONDS: Final = 3600
+TITLES: Final = {"/bees": "Bees", "/decisions": "Decisions"}
+"""Lists that are not made of records."""
 
 
 async def show(request: Request) -> Response:
@@ -65,6 +67,8 @@ def _embed(connection: Connection, path: str, query: str, site: str, base: str) 
     key = _record_key(segments, query)
     if place == "bee" and key is not None:
         return _record(connection, name, key, base)
+    if path in TITLES:
+        return {"type": "link", "title": f"{TITLES[path]} · {site}"}
     listing = _listing(connection, place, name, key, path, query, site)
     return None if listing is None else {"type": "link", "title": listing.title}
 

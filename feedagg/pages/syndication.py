@@ -74,12 +74,12 @@ async def subscriptions(request: Request) -> Response:
     def read(connection: Connection) -> bytes:
         listed = sources.listing(connection, MAX_SUBSCRIPTIONS)
         bees = [source.bee for source in listed if source.state != sources.REFUSED]
-        return _opml(connection, f"{here.settings.site_name}: bees", base, bees)
+        return opml_of(connection, f"{here.settings.site_name}: bees", base, bees)
 
-    return _cached(request, await here.database.read(read), MEDIA_TYPES["opml"], "bees.opml")
+    return cached(request, await here.database.read(read), MEDIA_TYPES["opml"], "bees.opml")
 
 
-def _opml(connection: Connection, title: str, base: str, bees: Sequence[bytes]) -> bytes:
+def opml_of(connection: Connection, title: str, base: str, bees: Sequence[bytes]) -> bytes:
     profiles = queries.profiles(connection, bees)
     authors = [views.author(bee, profiles.get(bee)) for bee in bees]
     return xml_feeds.opml(
@@ -97,15 +97,15 @@ async def _bees_of(request: Request, read: Callable[..., Listing | None]) -> Res
             return None
         bees = dict.fromkeys([item.bee for item in listing.page.items] + list(listing.bees))
         title = f"{listing.title} · {here.settings.site_name}: bees"
-        return _opml(connection, title, base, _followed(connection, bees))
+        return opml_of(connection, title, base, followed(connection, bees))
 
     body = await here.database.read(load)
     if body is None:
         raise HTTPException(404)
-    return _cached(request, body, MEDIA_TYPES["opml"], "bees.opml")
+    return cached(request, body, MEDIA_TYPES["opml"], "bees.opml")
 
 
-def _followed(connection: Connection, bees: Iterable[bytes]) -> list[bytes]:
+def followed(connection: Connection, bees: Iterable[bytes]) -> list[bytes]:
     """Those of them that are read here, so that their feeds are to be had."""
     found = ((bee, sources.get(connection, bee)) for bee in bees)
     return [bee for bee, source in found if source is not None and source.state != sources.REFUSED]
@@ -120,7 +120,7 @@ async def _answer(request: Request, read: Callable[..., Listing | None]) -> Resp
         return await _bees_of(request, read)
     here, base = aggregator(request), base_url(request)
     before = Place.parse(request.query_params.get("before"))
-    size = _limit(request.query_params.get("limit"))
+    size = limit(request.query_params.get("limit"))
 
     def load(connection: Connection) -> tuple[Listing, list[tuple[Item, Card]]] | None:
         listing = read(connection, before=before, size=size)
@@ -151,12 +151,17 @@ async def _answer(request: Request, read: Callable[..., Listing | None]) -> Resp
     else:
         write = xml_feeds.rss if kind == "rss" else xml_feeds.atom
         body = write(
-            title=title, base=base, path=listing.path, self_url=self_url, next_url=next_url, cards=pairs
+            title=title,
+            base=base,
+            path=listing.path,
+            self_url=self_url,
+            next_url=next_url,
+            entries=[feeds.entry(base, item, card) for item, card in pairs],
         )
-    return _cached(request, bytes(body), MEDIA_TYPES[kind])
+    return cached(request, bytes(body), MEDIA_TYPES[kind])
 
 
-def _cached(request: Request, body: bytes, media_type: str, name: str | None = None) -> Response:
+def cached(request: Request, body: bytes, media_type: str, name: str | None = None) -> Response:
     """The document, or 304 for a reader that has it. `name`: what a browser saves it as, instead of showing it."""
     etag = f'"{blake2b(body, digest_size=12).hexdigest()}"'
     headers = {"access-control-allow-origin": "*", "cache-control": "no-cache", "etag": etag}
@@ -174,5 +179,5 @@ def _path(request: Request, query: str | None = None) -> str:
     return request.url.path + (f"?{query}" if query else "")
 
 
-def _limit(text: str | None) -> int:
+def limit(text: str | None) -> int:
     return min(MAX_ITEMS, max(1, int(text))) if text and text.isascii() and text.isdigit() else queries.PAGE

@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from core.records import format_date
-from feedagg import bee_lists, moderation, sources
+from feedagg import bee_lists, decisions, moderation, sources
 from feedagg.aggregator import Aggregator
 from feedagg.decide import Operation
 from feedagg.ingest import now_ms
@@ -124,6 +124,43 @@ async def test_every_list_is_as_long_as_it_is_asked_to_be(
             found = (await web.get(f"{url}{'&' if '?' in url else '?'}limit={asked}")).json()
             assert len(found["items"]) == given, (path, asked)
             assert "next_url" in found
+
+
+async def test_decisions_are_a_feed_whose_links_hold(running: Aggregator, web: httpx2.AsyncClient) -> None:
+    await fill(running, AWKWARD)
+    for n in range(3):
+        await running.database.write(moderation.hide, BEE, AWKWARD[n].key, f"No. {n}: {HOSTILE}", now_ms())
+    await running.database.write(
+        decisions.record, now_ms(), decisions.RULE, decisions.Action.POLICY, reason="So."
+    )
+    page = (await web.get("/decisions")).text
+    for kind, version in (("rss", "rss20"), ("atom", "atom10")):
+        assert f'href="/feeds/{kind}/decisions"' in page
+        answer = await web.get(f"/feeds/{kind}/decisions?limit=2")
+        feed = feedparser.parse(
+            answer.content, response_headers={"content-type": answer.headers["content-type"]}
+        )
+        assert (feed.bozo, feed.version) == (False, version)
+        assert feed.entries[0].title == "Policy changed"
+        assert feed.entries[1].title == f"Hidden: {AWKWARD[2].key.decode()} of the bee {BEE.hex()[:6]}"
+        onward = next(link.href for link in feed.feed.links if link.rel == "next")
+        rest = feedparser.parse(
+            (await web.get(urlsplit(onward)._replace(scheme="", netloc="").geturl())).content
+        )
+        assert len(rest.entries) == 2
+    document = (await web.get(f"/feeds/json/decisions?bee={BEE.hex()}")).json()
+    assert len(document["items"]) == 3
+    assert "<script>" not in document["items"][0]["content_html"]
+    await running.database.write(moderation.unhide, BEE, AWKWARD[0].key, now_ms())
+    link = urlsplit(document["items"][1]["url"])
+    at = (await web.get(f"{link.path}?{link.query}")).text
+    assert at.index(f'id="{link.fragment}"') < at.index("No. 0")
+    assert "Shown again" not in at  # the list begins with the one that was linked
+    assert (await web.get("/feeds/rss/decisions?bee=nobody")).status_code == 404
+    for path in ("/decisions", "/bees"):
+        assert (await web.get("/oembed", params={"url": path})).json()["type"] == "link"
+    assert 'href="/bees.opml"' in (await web.get("/bees")).text
+    assert (await web.get("/feeds/opml/decisions")).text.count("<outline") == 1
 
 
 async def test_nothing_that_is_not_there_is_a_feed(web: httpx2.AsyncClient) -> None:
