@@ -11,7 +11,7 @@ import click
 
 from core.errors import MeadowError
 from core.peer import key_to_id, parse_key
-from feedagg import policy, settings, sources
+from feedagg import operations, settings, sources
 from feedagg.addresses import normal
 from feedagg.commands import configuration, evidence, lists, moderation, network, portable, upkeep
 from feedagg.commands.directory import CONFIG, Directory, db_option, load
@@ -101,7 +101,7 @@ def add(directory: Path, key: str, peer: str | None, db: str | None, is_json: bo
     bee = parse_key(key)
     address = None if peer is None else normal(peer)
     is_new = Directory(directory, db).change(
-        lambda connection: policy.add(connection, bee, now_ms(), address)
+        lambda connection: operations.add(connection, bee, now_ms(), address), begins=True
     )
     if is_json:
         print(json.dumps({"key": bee.hex(), "id": key_to_id(bee), "new": is_new, "peer": address}))

@@ -27,6 +27,8 @@ class Action(StrEnum):
     REFUSED = "refused"
     PAUSED = "paused"
     RESUMED = "resumed"
+    TRUSTED = "trusted"
+    BOUND = "bound"
     HIDDEN = "hidden"
     UNHIDDEN = "unhidden"
     PURGED = "purged"
@@ -42,6 +44,8 @@ WORDS: Final = {
     Action.REFUSED: "Refused",
     Action.PAUSED: "Paused",
     Action.RESUMED: "Resumed",
+    Action.TRUSTED: "Freed from the quota",
+    Action.BOUND: "Bound by the quota again",
     Action.HIDDEN: "Hidden",
     Action.UNHIDDEN: "Shown again",
     Action.PURGED: "Our copy dropped",

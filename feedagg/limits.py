@@ -6,6 +6,7 @@ from core.records.bounds import published
 from feedagg.decide import FIRST_LOOK
 from feedagg.imaging import MAX_PIXELS
 from feedagg.pictures import MAX_IMAGE_BYTES
+from feedagg.reports import MAX_OPEN
 from feedagg.settings import Settings
 from feedagg.sources import MAX_HINTS
 
@@ -27,6 +28,9 @@ def of(settings: Settings) -> dict[str, int]:
         "beesPerSubmitter": settings.max_per_submitter,
         "submissionsAtOnce": settings.submit_burst,
         "submissionsPerHour": settings.submit_per_hour,
+        "reportsAtOnce": settings.report_burst,
+        "reportsPerHour": settings.report_per_hour,
+        "reportsWaiting": MAX_OPEN,
     }
 
 
@@ -55,5 +59,8 @@ MEANINGS = {
     "beesPerSubmitter": "bees given by one address",
     "submissionsAtOnce": "keys submitted from one address at once",
     "submissionsPerHour": "keys submitted from one address in an hour after that",
+    "reportsAtOnce": "reports and appeals from one address at once",
+    "reportsPerHour": "reports and appeals from one address in an hour after that",
+    "reportsWaiting": "reports, and appeals, that wait for the operator at one time",
 }
 """What each limit counts, for people."""

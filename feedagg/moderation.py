@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, delete, select, update
 
+from core.errors import BadArgument
 from feedagg import decisions
 from feedagg.decisions import OPERATOR, Action
 from feedagg.naming import is_record
@@ -23,6 +24,8 @@ def hide(connection: Connection, bee: bytes, key: bytes, reason: str, now: int) 
     reason.
     """
     why = reason_of(reason, needed=True)
+    if not key:
+        raise BadArgument("Name the record: its key in the bee.")
     row = insert(connection, hidden).values(bee=bee, key=key, reason=why, hidden_at=now)
     changed = {"reason": why, "hidden_at": now}
     connection.execute(row.on_conflict_do_update(index_elements=[hidden.c.bee, hidden.c.key], set_=changed))

@@ -51,13 +51,59 @@ class Operation:
     destroys: bool = False
 
 
+def add(connection: Connection, bee: bytes, now: int, address: str | None = None) -> bool:
+    """The operator adds a bee, whatever the policy, also one that was refused; True if it was not followed yet."""
+    is_new = policy.add(connection, bee, now, address)
+    if is_new:
+        reports.settle(connection, bee)
+    return is_new
+
+
+def accept(connection: Connection, now: int, target: Target) -> bool:
+    """Follow a bee; what was appealed about it as a whole is granted with that. True if that changed anything."""
+    changed = policy.accept(connection, target.bee, now, target.reason)
+    if changed:
+        reports.settle(connection, target.bee)
+    return changed
+
+
+def refuse(connection: Connection, now: int, target: Target) -> bool:
+    """Refuse a bee; what was reported of it is settled with that. True if that changed anything."""
+    changed = policy.refuse(connection, target.bee, now, target.why)
+    if changed:
+        reports.settle(connection, target.bee)
+    return changed
+
+
+def purge_bee(connection: Connection, now: int, target: Target) -> int:
+    """Drop our copy of a bee and refuse it; returns how many rows went."""
+    gone = purging.purge_bee(connection, target.bee, target.why, now)
+    reports.settle(connection, target.bee)
+    return gone
+
+
+def purge_record(connection: Connection, now: int, target: Target) -> bool:
+    """Drop our copy of a record and hide it; True if it was here."""
+    was_here = purging.purge_record(connection, target.bee, target.record, target.why, now)
+    reports.settle(connection, target.bee, target.record)
+    return was_here
+
+
+def unhide(connection: Connection, now: int, target: Target) -> bool:
+    """Show a record again; what was appealed about it is granted with that. True if it was hidden."""
+    was_hidden = moderation.unhide(connection, target.bee, target.record, now, target.reason)
+    if was_hidden:
+        reports.settle(connection, target.bee, target.record)
+    return was_hidden
+
+
 def _purge_bee(connection: Connection, now: int, target: Target) -> bool:
-    purging.purge_bee(connection, target.bee, target.why, now)
+    purge_bee(connection, now, target)
     return True
 
 
 def _purge_record(connection: Connection, now: int, target: Target) -> bool:
-    purging.purge_record(connection, target.bee, target.record, target.why, now)
+    purge_record(connection, now, target)
     return True
 
 
@@ -73,14 +119,12 @@ def _retry(connection: Connection, now: int, target: Target) -> bool:
 
 _TABLE = (
     Operation(
-        "accept", "bee",
-        lambda connection, now, target: policy.accept(connection, target.bee, now, target.reason),
+        "accept", "bee", accept,
         "Follow a bee that waits for approval, is paused or was refused",
         "The bee is followed.", "The bee is followed already.",
     ),
     Operation(
-        "refuse", "bee",
-        lambda connection, now, target: policy.refuse(connection, target.bee, now, target.why),
+        "refuse", "bee", refuse,
         "Follow a bee no more, take it off the pages, and let nobody submit it again",
         "The bee is refused.", "The bee is refused already, for this reason.", needs_reason=True,
     ),
@@ -89,6 +133,22 @@ _TABLE = (
         lambda connection, now, target: policy.pause(connection, target.bee, now, target.reason),
         "Stop reading a bee; what is here of it stays on the pages",
         "The bee is paused.", "The bee is paused already.",
+    ),
+    Operation(
+        "trust", "bee",
+        lambda connection, now, target: policy.trust(
+            connection, target.bee, now, target.reason, is_trusted=True
+        ),
+        "Free a bee from the quota of new ones",
+        "The bee is free from the quota.", "The bee is free from the quota already.",
+    ),
+    Operation(
+        "bind", "bee",
+        lambda connection, now, target: policy.trust(
+            connection, target.bee, now, target.reason, is_trusted=False
+        ),
+        "Bind a bee by the quota of new ones again",
+        "The bee is bound by the quota of new bees.", "The bee is bound by the quota of new bees already.",
     ),
     Operation(
         "retry", "bee", _retry,
@@ -106,10 +166,7 @@ _TABLE = (
         "The record is hidden.", "", needs_reason=True,
     ),
     Operation(
-        "unhide", "record",
-        lambda connection, now, target: moderation.unhide(
-            connection, target.bee, target.record, now, target.reason
-        ),
+        "unhide", "record", unhide,
         "Show a hidden record again",
         "The record is shown again.", "The record was not hidden.",
     ),

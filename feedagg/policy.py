@@ -181,10 +181,17 @@ def refuse(connection: Connection, bee: bytes, now: int, reason: str) -> bool:
     return True
 
 
-def trust(connection: Connection, bee: bytes, *, is_trusted: bool) -> None:
-    """Free a bee from the quota of new ones, or bind it again."""
-    _known(connection, bee)
+def trust(
+    connection: Connection, bee: bytes, now: int, reason: str | None = None, *, is_trusted: bool
+) -> bool:
+    """Free a bee from the quota of new ones, or bind it again; True if that changed anything."""
+    why = reason_of(reason, needed=False)
+    if _known(connection, bee).trusted == is_trusted:
+        return False
     sources.trust(connection, bee, is_trusted=is_trusted)
+    action = Action.TRUSTED if is_trusted else Action.BOUND
+    decisions.record(connection, now, OPERATOR, action, bee=bee, reason=why)
+    return True
 
 
 def _known(connection: Connection, bee: bytes) -> Source:

@@ -172,9 +172,19 @@ def appeals_of(connection: Connection, bee: bytes, key: bytes) -> list[Appeal]:
 def uphold(connection: Connection, bee: bytes, key: bytes, reason: str, now: int) -> bool:
     """Hide the record, and with that close its reports; True if it is here."""
     is_here = moderation.hide(connection, bee, key, reason, now)
-    latest = decisions.listing(connection, 1, bee=bee, key=key)[0].id
-    _close_reports(connection, bee, key, "upheld", latest)
+    settle(connection, bee, key)
     return is_here
+
+
+def settle(connection: Connection, bee: bytes, key: bytes = WHOLE_BEE) -> None:
+    """Right after a decision about a record or a whole bee: close what waited for just that. What left the pages is
+    reported no more, what is back on them needs no appeal.
+    """
+    latest = decisions.listing(connection, 1, bee=bee)[0].id
+    if _can_be_appealed(connection, bee, key):
+        _close_reports(connection, bee, key, "upheld", latest)
+    else:
+        _close_appeals(connection, bee, key, "granted", latest)
 
 
 def dismiss(connection: Connection, bee: bytes, key: bytes, reason: str, now: int) -> bool:
@@ -227,7 +237,9 @@ def _open_about(connection: Connection, bee: bytes, key: bytes) -> Sequence[int]
 
 
 def _close_reports(connection: Connection, bee: bytes, key: bytes, state: str, decision: int) -> None:
-    where = (reports.c.bee == bee, reports.c.key == key, reports.c.state == "open")
+    where = [reports.c.bee == bee, reports.c.state == "open"]
+    if key != WHOLE_BEE:
+        where.append(reports.c.key == key)
     connection.execute(update(reports).where(*where).values(state=state, decision=decision))
 
 

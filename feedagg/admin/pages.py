@@ -22,7 +22,7 @@ from feedagg import backup, decisions, policy, settings, sources, web
 from feedagg.admin import session, views
 from feedagg.admin.session import Session
 from feedagg.ingest import now_ms
-from feedagg.operations import OPERATIONS, Target
+from feedagg.operations import OPERATIONS, Target, add
 from feedagg.pages import network as network_page
 from feedagg.pages.decisions import number
 from feedagg.pages.keys import bee_of
@@ -37,8 +37,6 @@ DONE = {name: operation.done for name, operation in OPERATIONS.items()} | {
     "same": "Nothing changed: it was so already.",
     "added": "The bee is followed.",
     "policy": "The policy is changed.",
-    "trusted": "The bee is free from the quota.",
-    "bound": "The bee is bound by the quota of new bees.",
 }
 
 
@@ -218,15 +216,7 @@ def _change(form: FormData) -> Callable[[Connection], str]:
         return lambda connection: "policy" if policy.choose(connection, now, value) else "same"
     which = parse_key(_text(form, "bee").strip())
     if name == "add":
-        return lambda connection: "added" if policy.add(connection, which, now) else "same"
-    if name in ("trust", "bind"):
-        is_trusted = name == "trust"
-
-        def trust(connection: Connection) -> str:
-            policy.trust(connection, which, is_trusted=is_trusted)
-            return "trusted" if is_trusted else "bound"
-
-        return trust
+        return lambda connection: "added" if add(connection, which, now) else "same"
     operation = OPERATIONS.get(name)
     if operation is None:
         raise _Refused("There is no such action.")

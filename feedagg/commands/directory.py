@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 import click
 from sqlalchemy import Connection
 
+from core.errors import BadArgument
 from feedagg import settings
 from feedagg.database import Database, database_url
 from feedagg.settings import Settings
@@ -36,14 +37,28 @@ class Directory:
     path: Path
     db: str | None
 
-    def change(self, change: Callable[[Connection], T]) -> T:
-        """One change in the database, whether or not the aggregator runs."""
-        with self.database() as database:
+    def change(self, change: Callable[[Connection], T], *, begins: bool = False) -> T:
+        """One change in the database, whether or not the aggregator runs. `begins`: there may be none yet.
+
+        Raises `BadArgument` when there is none.
+        """
+        with self.database() if begins else self.existing() as database:
             return database.write_now(change)
 
     def read(self, query: Callable[[Connection], T]) -> T:
-        with self.database() as database:
+        """What the database says. Raises `BadArgument` when there is none."""
+        with self.existing() as database:
             return database.read_now(query)
+
+    def existing(self) -> AbstractContextManager[Database]:
+        """The database of an aggregator that was begun: a mistyped directory is told, not made.
+
+        Raises `BadArgument`.
+        """
+        url = database_url(self.path, load(self.path, db=self.db).db)
+        if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
+            raise BadArgument(f"There is no aggregator in {self.path}. Name its directory with --dir.")
+        return self.database()
 
     @contextmanager
     def database(self) -> Iterator[Database]:

@@ -47,7 +47,7 @@ def _verify_receipt(file: Path, data: bytes, key: str | None, is_json: bool) -> 
         return
     print(f"True: the aggregator {by} said this of the bee {said['bee']}:")
     for name, value in said.items():
-        print(f"  {name}: {value}")
+        print(f"  {name}: {'-' if value is None else value}")
 
 
 @click.command()

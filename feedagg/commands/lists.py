@@ -80,7 +80,7 @@ def import_(directory: Path, file: TextIO, db: str | None) -> None:
                     is_new = [policy.add(connection, one.bee, now_ms(), address) for address in addresses]
                     added += is_new[0]
 
-        here.change(change)
+        here.change(change, begins=True)
 
     for start in range(0, len(listed), AT_ONCE):
         take(listed[start : start + AT_ONCE])

@@ -9,9 +9,10 @@ from pathlib import Path
 import click
 
 from core.peer import parse_key
-from feedagg import decisions, moderation, policy, sources
+from feedagg import decisions, operations, policy, reports, sources
 from feedagg.commands.directory import Directory, db_option, json_option
 from feedagg.ingest import now_ms
+from feedagg.operations import Target
 
 _reason = click.option("--reason", help="Shown to the author and to everybody else.")
 
@@ -25,7 +26,7 @@ def accept(directory: Path, bee: str, reason: str | None, db: str | None) -> Non
     """Follow a BEE that waits for approval, is paused or was refused."""
     which = parse_key(bee)
     changed = Directory(directory, db).change(
-        lambda connection: policy.accept(connection, which, now_ms(), reason)
+        lambda connection: operations.accept(connection, now_ms(), Target(which, None, reason))
     )
     print(f"Following {which.hex()}" if changed else f"Already following {which.hex()}")
 
@@ -39,7 +40,7 @@ def refuse(directory: Path, bee: str, reason: str, db: str | None) -> None:
     """Follow a BEE no more and take it off the pages. Its copy here stays until it is purged."""
     which = parse_key(bee)
     changed = Directory(directory, db).change(
-        lambda connection: policy.refuse(connection, which, now_ms(), reason)
+        lambda connection: operations.refuse(connection, now_ms(), Target(which, None, reason)), begins=True
     )
     print(f"Refused {which.hex()}" if changed else f"{which.hex()} is refused already, for this reason.")
 
@@ -61,13 +62,16 @@ def pause(directory: Path, bee: str, reason: str | None, db: str | None) -> None
 @click.command()
 @click.argument("bee")
 @click.option("--off", is_flag=True, help="Bind it by the quota of new bees again.")
+@_reason
 @db_option
 @click.pass_obj
-def trust(directory: Path, bee: str, off: bool, db: str | None) -> None:
+def trust(directory: Path, bee: str, off: bool, reason: str | None, db: str | None) -> None:
     """Free a BEE from the quota of new ones."""
     which = parse_key(bee)
-    Directory(directory, db).change(lambda connection: policy.trust(connection, which, is_trusted=not off))
-    print(f"{which.hex()} is {'bound by' if off else 'free from'} the quota.")
+    changed = Directory(directory, db).change(
+        lambda connection: policy.trust(connection, which, now_ms(), reason, is_trusted=not off)
+    )
+    print(f"{which.hex()} is {'bound by' if off else 'free from'} the quota{'' if changed else ' already'}.")
 
 
 @click.command(name="policy")
@@ -80,7 +84,7 @@ def policy_(directory: Path, value: str | None, db: str | None) -> None:
     """
     here = Directory(directory, db)
     if value is not None:
-        here.change(lambda connection: policy.choose(connection, now_ms(), value))
+        here.change(lambda connection: policy.choose(connection, now_ms(), value), begins=True)
     in_force = here.read(policy.policy)
     print(f"{in_force}: {policy.POLICIES[in_force]}")
     waiting = here.read(lambda connection: sources.of_state(connection, sources.PENDING, 1000))
@@ -98,7 +102,7 @@ def hide(directory: Path, bee: str, key: str, reason: str, db: str | None) -> No
     """Take the record KEY of a BEE off the pages. The author's bee is not touched."""
     which = parse_key(bee)
     is_here = Directory(directory, db).change(
-        lambda connection: moderation.hide(connection, which, key.encode(), reason, now_ms())
+        lambda connection: reports.uphold(connection, which, key.encode(), reason, now_ms())
     )
     print(f"Hidden: {key}" if is_here else f"Noted: {key} is not here yet and will be hidden when it comes.")
 
@@ -113,7 +117,7 @@ def unhide(directory: Path, bee: str, key: str, reason: str | None, db: str | No
     """Show a hidden record again."""
     which = parse_key(bee)
     was_hidden = Directory(directory, db).change(
-        lambda connection: moderation.unhide(connection, which, key.encode(), now_ms(), reason)
+        lambda connection: operations.unhide(connection, now_ms(), Target(which, key.encode(), reason))
     )
     print(f"Shown again: {key}" if was_hidden else f"{key} was not hidden.")
 

@@ -34,7 +34,9 @@ def export(directory: Path, file: Path, db: str | None, is_json: bool) -> None:
 @click.pass_obj
 def import_(directory: Path, file: Path, db: str | None, is_json: bool) -> None:
     """Make this empty aggregator show the feed of FILE; it then reads and verifies every bee by itself."""
-    head = Directory(directory, db).change(lambda connection: portable.bring_in(connection, file, now_ms()))
+    head = Directory(directory, db).change(
+        lambda connection: portable.bring_in(connection, file, now_ms()), begins=True
+    )
     _show(head, is_json, f"Read from {file}")
 
 

@@ -18,10 +18,11 @@ from core.errors import BadArgument, MeadowError, StorageError, StorageLocked
 from core.peer import Peer, parse_key
 from feedagg import audit as audits
 from feedagg import backup as backups
-from feedagg import feed_hash, operator_token, picture_cache, pictures, purging, rebuild
+from feedagg import feed_hash, operations, operator_token, picture_cache, pictures, purging, rebuild
 from feedagg.commands.directory import Directory, db_option
 from feedagg.database import Database
 from feedagg.ingest import now_ms
+from feedagg.operations import Target
 from feedagg.rebuild import Outcome
 from feedagg.server import WEB_URL_FILE
 
@@ -151,11 +152,15 @@ def purge(directory: Path, bee: str, key: str | None, reason: str, yes: bool, db
         click.confirm(f"Drop our copy of {what}?", abort=True)
     here = Directory(directory, db)
     if key is None:
-        rows = here.change(lambda connection: purging.purge_bee(connection, which, reason, now_ms()))
+        rows = here.change(
+            lambda connection: operations.purge_bee(connection, now_ms(), Target(which, None, reason))
+        )
         print(f"{rows:,} rows dropped, and the bee is refused.")
     else:
         is_here = here.change(
-            lambda connection: purging.purge_record(connection, which, key.encode(), reason, now_ms())
+            lambda connection: operations.purge_record(
+                connection, now_ms(), Target(which, key.encode(), reason)
+            )
         )
         print(
             "The record is dropped and hidden."
@@ -189,6 +194,9 @@ def purge(directory: Path, bee: str, key: str | None, reason: str, yes: bool, db
 @click.pass_obj
 def backup(directory: Path, file: Path, db: str | None) -> None:
     """Write everything to FILE, whether or not the aggregator runs. It holds secret keys: keep it as one."""
+
+    if not file.parent.is_dir():
+        raise BadArgument(f"The backup cannot be written to {file}: there is no directory {file.parent}.")
 
     async def work(database: Database, peer: Peer) -> None:
         await backups.write(database, peer, directory, file)

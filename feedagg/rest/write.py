@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from core.errors import BadArgument
-from feedagg import policy
+from feedagg import operations, policy
 from feedagg.addresses import normal
 from feedagg.ingest import now_ms
 from feedagg.operations import OPERATIONS, Operation, Target
@@ -59,7 +59,7 @@ async def add(call: Call) -> dict[str, Any]:
         address = normal(call.body["peer"]) if "peer" in call.body else None
     except BadArgument as error:
         raise Wrong(400, str(error), "peer") from None
-    changed = await call.here.database.write(policy.add, bee, now_ms(), address)
+    changed = await call.here.database.write(operations.add, bee, now_ms(), address)
     return {"changed": changed, "message": "The bee is followed." if changed else "It is followed already."}
 
 

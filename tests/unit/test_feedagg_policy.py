@@ -165,7 +165,8 @@ def test_the_commands_decide_too(tmp_path: Path) -> None:
         assert result.exit_code == status, result.output
         return result.output
 
-    assert run("policy").startswith("open:")
+    assert "There is no aggregator" in run("policy", status=1)
+    assert run("policy", "open").startswith("open:")
     assert run("policy", "closed").startswith("closed:")
     assert "Following" in run("add", BEE.hex())
     assert "Paused" in run("pause", BEE.hex(), "--reason", "too fast")

@@ -245,7 +245,10 @@ async def test_the_policy_and_the_standing_of_a_bee(running: Aggregator, web: ht
     expected = ["policy", "accepted", "paused", "resumed", "refused", "accepted"]
     assert await actions(running) == expected
     assert "all spam" in (await web.get("/decisions")).text
-    assert (await act(web, "bind", bee=bee)).headers["location"].endswith("done=bound")
+    assert (await act(web, "bind", bee=bee)).headers["location"].endswith("done=bind")
+    assert (await act(web, "bind", bee=bee)).headers["location"].endswith("done=same")
+    assert (await act(web, "trust", bee=bee)).headers["location"].endswith("done=trust")
+    assert (await actions(running))[-2:] == ["bound", "trusted"]
     unknown = await act(web, "explode", bee=bee)
     assert unknown.status_code == 400
     assert "There is no such action" in unknown.text
@@ -363,6 +366,23 @@ async def test_a_hide_can_be_appealed_and_the_appeal_granted_or_denied(
     assert (await web.get(f"/bee/{BEE.hex()}/{KEY.decode()}")).status_code == 200
     assert "Granted" in (await web.get(path)).text
     assert (await actions(running))[-3:] == ["appeal-denied", "appeal-granted", "unhidden"]
+
+
+@pytest.mark.parametrize("action", ["hide", "purge-record", "refuse", "purge"])
+async def test_whatever_takes_a_record_off_the_pages_settles_its_reports_and_what_brings_it_back_its_appeal(
+    running: Aggregator, web: httpx2.AsyncClient, action: str
+) -> None:
+    await web.post("/report", data=about() | {"reason": "spam"})
+    await enter(running, web)
+    is_whole = action in ("refuse", "purge")
+    key = {} if is_whole else {"keyhex": KEY.hex()}
+    await act(web, action, bee=BEE.hex(), reason="spam", confirm="yes", **key)
+    assert await running.database.read(reports.waiting) == {"reports": 0, "appeals": 0}
+    appealed = about(b"") if is_whole else about()
+    assert (await web.post("/appeal", data=appealed | {"words": "No."})).status_code == 303
+    assert await running.database.read(reports.waiting) == {"reports": 0, "appeals": 1}
+    await act(web, "accept" if is_whole else "unhide", bee=BEE.hex(), **key)
+    assert await running.database.read(reports.waiting) == {"reports": 0, "appeals": 0}
 
 
 async def test_a_refused_bee_can_be_appealed_as_a_whole(running: Aggregator, web: httpx2.AsyncClient) -> None:

@@ -120,7 +120,9 @@ async def test_what_is_over_the_quota_is_read_later_and_the_page_says_when(tmp_p
         assert re.search("quota</a> is used up.*reading goes on at", page)
         assert values((await web.get("/metrics")).text)["feedagg_ingest_postponed_total",] >= 1
         # Trusted, it is read to its first operation.
-        await running.database.write(lambda connection: policy.trust(connection, key, is_trusted=True))
+        await running.database.write(
+            lambda connection: policy.trust(connection, key, now_ms(), is_trusted=True)
+        )
         await running.standing.tick()
         while running.ingest.records_read < 100:
             await asyncio.sleep(0.02)
