@@ -37,7 +37,7 @@ _TITLES = {
 
 
 def create_app(service: PeerService, *, web: Address, token: str | None = None) -> Starlette:
-    """The application, reached at the address `web`; `token` is what a browser must know (None: nothing)."""
+    """The application, reached at the address `web`; `token` as in `Guard`."""
     app = Starlette(
         routes=ROUTES,
         middleware=[

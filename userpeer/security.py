@@ -4,7 +4,8 @@
   Host header must name this machine. A form of another site can be posted here, so a request that changes
   something must come from this very origin.
 * Opened to another address, the page asks for a token: it comes once in the address that `run` prints and
-  stays in a cookie that scripts cannot read and other sites cannot send.
+  stays in a cookie that scripts cannot read and other sites cannot send. On loopback it asks other users of this
+  machine for it: the page can write, and make a backup of the secret key.
 * Every answer carries a strict content security policy and may be framed by nobody.
 """
 
@@ -25,6 +26,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from templates import CONTENT_SECURITY_POLICY
 
+from .same_user import is_another_users
 from .settings import Address
 
 COOKIE = "meadow_token"
@@ -33,6 +35,12 @@ MAX_UPLOAD_BYTES = 84 * 1024 * 1024
 _UPLOADS = frozenset({"/posts", "/edit", "/answer", "/import", "/profile"})
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+
+_ASK_ELSEWHERE = "This page needs its token: open the whole address that `userpeer run` printed."
+_ASK_OTHERS = (
+    "This page is for the user of this machine that runs it. If both are you: add ?token= and what stands in the file "
+    "web-token of the peer's directory to the address."
+)
 
 _HEADERS = {
     "content-security-policy": CONTENT_SECURITY_POLICY,
@@ -48,10 +56,12 @@ class Guard:
     """ASGI middleware: judges each request before the application sees it, and dresses each answer."""
 
     def __init__(self, app: ASGIApp, *, web: Address, token: str | None) -> None:
+        """`token`: what a browser must know, on loopback that of another user; None: nothing."""
         self._app = app
         self._token = token
-        # With a token the page may go by any name of this machine: the cookie is what rebinding cannot have.
-        self._names = None if token is not None else _LOOPBACK_NAMES | {web.host}
+        self._is_private = web.is_loopback
+        # Elsewhere the page may go by any name of this machine: the cookie is what rebinding cannot have.
+        self._names = _LOOPBACK_NAMES | {web.host} if self._is_private or token is None else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -83,10 +93,13 @@ class Guard:
         if _announced(headers) > limit:
             return _refuse(413, f"This is too large: a form may have {limit:,} bytes.")
         if self._token is not None and not scope["path"].startswith("/static/"):
-            return self._ask_token(scope, headers)
+            if not self._is_private:
+                return self._ask_token(scope, headers, _ASK_ELSEWHERE)
+            if _is_another_users(scope):
+                return self._ask_token(scope, headers, _ASK_OTHERS)
         return None
 
-    def _ask_token(self, scope: Scope, headers: Headers) -> Response | None:
+    def _ask_token(self, scope: Scope, headers: Headers, sentence: str) -> Response | None:
         assert self._token is not None
         sent = cookie_parser(headers.get("cookie", "")).get(COOKIE, "")
         if hmac.compare_digest(sent.encode(), self._token.encode()):
@@ -98,7 +111,7 @@ class Guard:
             answer = RedirectResponse(_local_path(scope["path"]) + (f"?{rest}" if rest else ""), 303)
             answer.set_cookie(COOKIE, self._token, httponly=True, samesite="strict", max_age=365 * 86_400)
             return answer
-        return _refuse(401, "This page needs its token: open the whole address that `userpeer run` printed.")
+        return _refuse(401, sentence)
 
 
 class BodyLimit:
@@ -155,6 +168,13 @@ def _announced(headers: Headers) -> int:
     if not (text.isascii() and text.isdigit()):
         return 0
     return int(text) if len(text) < 16 else MAX_UPLOAD_BYTES + 1
+
+
+def _is_another_users(scope: Scope) -> bool:
+    client, server = scope.get("client"), scope.get("server")
+    if client is None or server is None:
+        return False
+    return is_another_users((client[0], client[1]), (server[0], server[1]))
 
 
 def _host_name(host: str) -> str:

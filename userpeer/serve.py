@@ -57,7 +57,7 @@ async def serve(
         web_socket = _bind(settings.web, "--web")
         with web_socket:
             web = Address(settings.web.host, web_socket.getsockname()[1])
-            token = None if web.is_loopback else load_token(settings.web_token)
+            token = load_token(settings.web_token)
             service.listening = await listen(service.peer, settings)
             await go_online(service.peer, settings)
             await service.bees.start()
@@ -77,7 +77,7 @@ async def serve(
                 await _first(serving, server.answering)
                 settle_garbage_collector()
                 if not serving.done():
-                    announce(_ready(service.key, web, service.listening, token))
+                    announce(_ready(service.key, web, service.listening, None if web.is_loopback else token))
                 await _first(serving, stop)
                 app.state.hub.close()
                 server.should_exit = True

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
+from tests.support.userpeer import running
 from userpeer.security import COOKIE, MAX_BODY_BYTES, Guard, header_names, load_token
 from userpeer.settings import Address
 
@@ -125,3 +129,45 @@ def test_the_token_file(tmp_path: Path) -> None:
     assert len(token) >= 32
     assert path.stat().st_mode & 0o777 == 0o600
     assert load_token(path) == token
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+def test_another_user_of_the_machine_gets_neither_page_nor_key(tmp_path: Path) -> None:
+    """The files are closed to them, and so must be what a page on loopback would read out of them."""
+    with running(tmp_path / "peer") as (_, ready):
+        url = ready["web"]
+        backup = ["-d", "passphrase=long-enough-for-all&again=long-enough-for-all", f"{url}backup"]
+        asked = [[url], [f"{url}export"], [f"{url}?token=guess"], backup]
+        for arguments in asked:
+            status, said = fetched(*arguments, user=65534)
+            assert status == 401, arguments
+            assert "web-token" in said
+            if "token" not in arguments[0]:
+                assert fetched(*arguments)[0] == 200
+        token = load_token(tmp_path / "peer" / "web-token")
+        assert fetched("-H", f"Cookie: {COOKIE}={token}", url, user=65534)[0] == 200
+
+
+def fetched(*arguments: str, user: int | None = None) -> tuple[int, str]:
+    code = (
+        "import encodings.idna, http.client, os, sys, urllib.parse\n"
+        "user, *options, url = sys.argv[1:]\n"
+        "if user: os.setuid(int(user))\n"
+        "given = dict(zip(options[::2], options[1::2]))\n"
+        "parts = urllib.parse.urlsplit(url)\n"
+        "line = http.client.HTTPConnection(parts.hostname, parts.port, timeout=60)\n"
+        "headers = dict([given['-H'].split(': ')]) if '-H' in given else {}\n"
+        "if '-d' in given: headers['Content-Type'] = 'application/x-www-form-urlencoded'\n"
+        "line.request('POST' if '-d' in given else 'GET', f'{parts.path}?{parts.query}', given.get('-d'), headers)\n"
+        "answer = line.getresponse()\n"
+        "print(answer.status, answer.read()[:500].decode(errors='replace'))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(user or ""), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    status, _, said = done.stdout.partition(" ")
+    return int(status), said
