@@ -323,5 +323,6 @@ def test_a_list_goes_out_and_comes_in(tmp_path: Path, form: str) -> None:
     ],
 )
 def test_a_bad_list_is_refused_whole(tmp_path: Path, text: str, sentence: str) -> None:
+    run(tmp_path, None, "policy", "open")
     assert sentence in run(tmp_path, None, "bees", "import", given=text, status=1)
     assert run(tmp_path, None, "list") == ""
