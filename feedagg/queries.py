@@ -227,11 +227,16 @@ def about_film(connection: Connection, name: str, *, before: Place | None = None
 
 
 def film(
-    connection: Connection, name: str, *, before: Place | None = None, after: Place | None = None
+    connection: Connection,
+    name: str,
+    *,
+    before: Place | None = None,
+    after: Place | None = None,
+    size: int = PAGE,
 ) -> Film:
     """All that is said about the film called `name` (`tmdb:N`, ..., `t:<slug>:<year>`)."""
     about = ABOUT_FILM & _same_film(connection, name)
-    page = page_of(connection, about, before, after)
+    page = page_of(connection, about, before, after, size)
     rated = _rated(about)
     query = select(rated.c.rating, func.count()).where(rated.c.nth == 1).group_by(rated.c.rating)
     given = {row.rating: row[1] for row in connection.execute(query)}

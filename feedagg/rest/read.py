@@ -68,7 +68,7 @@ async def film(call: Call) -> dict[str, Any]:
     name, before = call.params["name"], _place(call)
 
     def read(connection: Connection) -> dict[str, Any]:
-        found = queries.film(connection, name, before=before)
+        found = queries.film(connection, name, before=before, size=call.limit)
         cards = views.cards(connection, found.page.items)
         line = next((card.film for card in cards if card.film is not None), None)
         if line is None:

@@ -146,7 +146,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         (
             Param("name", "path", {"type": "string", "pattern": "^[a-z]{1,16}:[^/?#]{1,300}$"},
                   "`tmdb:N`, `imdb:ttN` or `t:<title>:<year>`.", required=True),
-            BEFORE,
+            BEFORE, LIMIT,
         ),
         problems=(404,),
     ),

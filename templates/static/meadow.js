@@ -3,7 +3,8 @@
 (() => {
   'use strict'
   const root = document.documentElement
-  const THEMES = ['system', 'light', 'dark']
+  // So that the first press changes what one sees.
+  const THEMES = matchMedia('(prefers-color-scheme: dark)').matches ? ['system', 'light', 'dark'] : ['system', 'dark', 'light']
 
   root.dataset.js = ''
   const storedTheme = () => { try { return localStorage.getItem('theme') } catch { return null } }

@@ -74,6 +74,19 @@ async def test_the_feed_comes_in_pages_that_lose_nothing(
     assert len((await get(web, "/feed", limit=100))["items"]) == 27
 
 
+async def test_a_film_is_paged_as_it_is_asked(running: Aggregator, web: httpx2.AsyncClient) -> None:
+    film = {"film": {"title": "Often", "year": 1999}, "createdAt": "2026-01-01T00:00:00Z"}
+    await fill(running, [put(n, f"movie/{n:016x}", film) for n in range(1, 8)], bytes([5]) * 32)
+    seen, before = [], None
+    while True:
+        page = await get(web, "/films/t:often:1999", limit=3, **({"before": before} if before else {}))
+        seen.append([item["block"] for item in page["items"]])
+        before = page["next"]
+        if before is None:
+            break
+    assert seen == [[7, 6, 5], [4, 3, 2], [1]]
+
+
 async def test_a_record_a_film_a_tag_a_search_and_a_bee(web: httpx2.AsyncClient) -> None:
     one = await get(web, f"/bees/{BEE.hex()}/records/{KEY.hex()}")
     assert (one["key"], one["block"], one["author"]["name"]) == (KEY.decode(), 2, "Ada")

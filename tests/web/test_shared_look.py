@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 from playwright.async_api import Browser, Page
@@ -89,21 +90,24 @@ async def test_nothing_hangs_over_the_edge(chromium: Browser, address: str, widt
     assert await overflow(page) <= 0
 
 
-async def test_the_theme_follows_the_system_until_the_reader_chooses(chromium: Browser, address: str) -> None:
-    context = await chromium.new_context(color_scheme="dark")
+@pytest.mark.parametrize(("system", "other"), [("dark", "light"), ("light", "dark")])
+async def test_the_theme_follows_the_system_until_the_reader_chooses(
+    chromium: Browser, address: str, system: Any, other: str
+) -> None:
+    context = await chromium.new_context(color_scheme=system)
     page = await context.new_page()
     await page.goto(address)
     ground = "getComputedStyle(document.body).backgroundColor"
-    dark = await page.evaluate(ground)
+    before = await page.evaluate(ground)
     toggle = page.locator("[data-theme-toggle]")
     await toggle.click()
-    light = await page.evaluate(ground)
-    assert light != dark
-    assert await toggle.get_attribute("title") == "Theme: light"
+    chosen = await page.evaluate(ground)
+    assert chosen != before  # the first press is seen
+    assert await toggle.get_attribute("title") == f"Theme: {other}"
     await page.reload()
-    assert await page.evaluate(ground) == light
+    assert await page.evaluate(ground) == chosen
     await toggle.click()
-    assert await page.evaluate(ground) == dark
+    assert await page.evaluate(ground) == before
     await toggle.click()
     assert await page.evaluate("document.documentElement.dataset.theme") is None
 
