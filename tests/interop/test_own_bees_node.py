@@ -98,6 +98,8 @@ def decide_everything(connection: Connection, bee: bytes, evidence: bytes, now: 
     policy.add(connection, other, now)
     policy.pause(connection, other, now, "For now.")
     policy.accept(connection, other, now)
+    policy.trust(connection, other, now, "Too much at once.", is_trusted=False)
+    policy.trust(connection, other, now, is_trusted=True)
     policy.refuse(connection, other, now, "Not here.")
     purging.purge_bee(connection, other, "At its author's wish.", now)
     reports.report(connection, bee, reported, "spam", "", "192.0.2.1", now)
