@@ -59,6 +59,21 @@ async def test_reading_and_writing(client: Hyp) -> None:
     assert [entry async for entry in inner.range()] == [Entry("k", [1], 7)]
 
 
+async def test_values_that_are_no_json_are_bytes_and_numbers_without_end_are_refused(client: Hyp) -> None:
+    bee = await client.create("movies")
+    await replace(bee, values="hex").put("raw", "00ff")
+    await bee.put("after", 1)
+    assert await bee.get("raw") == Entry("raw", b"\x00\xff", 1)
+    assert [entry.value async for entry in bee.range()] == [1, b"\x00\xff"]
+    assert [change.value async for change in bee.history()] == [b"\x00\xff", 1]
+    assert [each.new async for each in bee.diff(1)] == [Entry("after", 1, 2), Entry("raw", b"\x00\xff", 1)]
+    for value in (float("inf"), float("nan"), {"a": [float("-inf")]}):
+        for place in (bee, client.bee("main")):
+            with pytest.raises(RemoteError, match="put it as text"):
+                await place.put("number", value)
+    assert await bee.get("number") is None
+
+
 async def test_keys_that_are_made_collide_with_none_and_sort_by_when(client: Hyp, tmp_path: Path) -> None:
     bee = await client.create("movies")
     async with Hyp(tmp_path) as other:

@@ -222,6 +222,29 @@ def test_values_that_are_no_json_are_read_as_what_they_are(place: Path) -> None:
     assert items(place, "bee", "get", "raw/a", "--values", "base64")[0]["value"] == "AP8="
 
 
+def test_a_value_that_is_no_json_hides_no_other_and_can_be_replaced(place: Path) -> None:
+    said(place, "create", "bee", "mixed")
+    said(place, "bee", "put", "mixed/a", "1")
+    said(place, "bee", "put", "mixed/b", "00ff", "--text", "--values", "hex")
+    said(place, "bee", "put", "mixed/c", "3")
+    strange = "(2 bytes that are no JSON: --values hex)"
+    lines = ["/a = 1", f"/b = {strange}", "/c = 3"]
+    assert said(place, "bee", "ls", "mixed").splitlines() == lines
+    assert said(place, "bee", "ls", "mixed", "--shallow").splitlines() == lines
+    assert said(place, "bee", "history", "mixed").splitlines() == [
+        "1 put /a = 1",
+        f"2 put /b = {strange}",
+        "3 put /c = 3",
+    ]
+    assert said(place, "bee", "diff", "mixed", "1").splitlines() == [f"+ {line}" for line in lines]
+    found = items(place, "bee", "ls", "mixed")[1]
+    assert (found["value"], found["bytes"]) == (None, "AP8=")
+    said(place, "bee", "put", "mixed/b", "2", "--if-seq", str(found["seq"]))
+    said(place, "bee", "put", "mixed/b", "00ff", "--text", "--values", "hex")
+    said(place, "bee", "del", "mixed/b")
+    assert len(said(place, "bee", "ls", "mixed").splitlines()) == 2
+
+
 def test_the_personal_bee_is_the_same_through_both_command_lines(place: Path) -> None:
     posted = program(place, "--json", "post", "written with userpeer")
     key = json.loads(posted.stdout)["key"]

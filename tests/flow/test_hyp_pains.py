@@ -129,9 +129,14 @@ def test_11_nothing_is_put_by_accident_and_strange_values_spoil_no_list(place: P
         '{"value": 1}',
         '{"key": 1, "value": 1}',
         "[]",
+        '{"key": "a", "value": [{"b": 1e999}]}',
     ):
         refused(place, "bee", "batch", "odd", stdin=stdin)
     refused(place, "bee", "put", "odd/a", stdin="", code=2)
+    refused(place, "bee", "put", "odd/a", "-", stdin="", code=2)
+    for number in ("1e999", '{"a": -1e999}', "[1e999]"):  # JavaScript would write null
+        assert "put it as text" in refused(place, "bee", "put", "odd/a", number)
+        assert "put it as text" in refused(place, "bee", "put", "main/odd", number)
     assert said(place, "bee", "ls", "odd") == ""
     for number, value in enumerate(('"<script>alert(1)</script>"', "[[[]]]", "0", '""', '"\\u001b[31m"')):
         said(place, "bee", "put", f"odd/{number}", value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import sys
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import click
 from userpeer.wording import counted
 
 from .address import split_address
-from .terminal import Context, Group, ask, print_item, print_json, remark
+from .terminal import FAILED, Context, Group, ask, print_item, print_json, remark, say_error
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -92,6 +93,9 @@ def get(obj: Context, /, address: str, **options: Any) -> None:
     """Print the value of one entry."""
     name, key = _entry(address)
     for item in ask(obj, "hyp.get", bee=name, key=key, **_given(options)):
+        if "bytes" in item:
+            say_error(obj, "not-json", f"The value is not JSON. {_OTHER_KINDS}")
+            sys.exit(FAILED)
         print_item(obj, item, json.dumps(item["value"], ensure_ascii=False, indent=2))
 
 
@@ -194,7 +198,7 @@ def ls(obj: Context, /, address: str, **options: Any) -> None:
         if "tree" in item:
             print_item(obj, item, f"/{item['tree']}")
         else:
-            print_item(obj, item, f"/{item['key']} = {_shown(item['value'])}")
+            print_item(obj, item, f"/{item['key']} = {_shown(item)}")
 
 
 @bee.command()
@@ -231,9 +235,9 @@ def diff(obj: Context, /, address: str, version: int, **options: Any) -> None:
     for item in ask(obj, "hyp.diff", **arguments):
         new, old = item["new"], item["old"]
         if new is None:
-            words = f"- /{item['key']} = {_shown(old['value'])}"
+            words = f"- /{item['key']} = {_shown(old)}"
         else:
-            words = f"{'~' if old else '+'} /{item['key']} = {_shown(new['value'])}"
+            words = f"{'~' if old else '+'} /{item['key']} = {_shown(new)}"
         print_item(obj, item, words)
 
 
@@ -284,7 +288,7 @@ def _value(given: str | None, is_text: bool) -> Any:
     if given is None and sys.stdin.isatty():
         raise click.UsageError("Nothing to put: give a VALUE, or send one through standard input.")
     text = sys.stdin.read() if given is None or given == "-" else given
-    if given is None and not text.strip():
+    if given in (None, "-") and not text.strip():
         raise click.UsageError("Nothing to put: there was no VALUE, and nothing came on standard input.")
     if is_text:
         return text
@@ -312,10 +316,15 @@ def _type_of(value: Any) -> str:
     return "string" if isinstance(value, str) else "array" if isinstance(value, list) else "object"
 
 
-def _shown(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
+_OTHER_KINDS = "Values of another kind are read with --values utf-8, hex or base64."
+
+
+def _shown(item: dict[str, Any]) -> str:
+    if "bytes" in item:
+        return f"({counted(len(base64.b64decode(item['bytes'])), 'byte')} that are no JSON: --values hex)"
+    return json.dumps(item["value"], ensure_ascii=False)
 
 
 def _line(item: dict[str, Any]) -> str:
-    end = "" if item["type"] == "del" else f" = {_shown(item['value'])}"
+    end = "" if item["type"] == "del" else f" = {_shown(item)}"
     return f"{item['seq']} {item['type']} /{item['key']}{end}"

@@ -20,6 +20,7 @@ says that nobody knows. Errors are `RemoteError`: `code` for programs, `str(erro
 from __future__ import annotations
 
 import asyncio
+import base64
 import logging
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -43,7 +44,7 @@ _FIRST_WAIT, _LONGEST_WAIT = 0.02, 0.5
 
 
 class Entry(NamedTuple):
-    """`seq` is the block that wrote it: what `if_seq` compares."""
+    """`seq` is the block that wrote it: what `if_seq` compares. A value that is no JSON is its bytes."""
 
     key: str
     value: Any
@@ -343,18 +344,22 @@ class Bee:
         }
 
 
+def _value(item: dict[str, Any]) -> Any:
+    return base64.b64decode(item["bytes"]) if "bytes" in item else item["value"]
+
+
 def _entry(item: dict[str, Any]) -> Entry:
-    return Entry(item["key"], item["value"], item["seq"])
+    return Entry(item["key"], _value(item), item["seq"])
 
 
 def _change(item: dict[str, Any]) -> Change:
-    return Change(item["type"], item["key"], item["value"], item["seq"])
+    return Change(item["type"], item["key"], _value(item), item["seq"])
 
 
 def _difference(item: dict[str, Any]) -> Difference:
     key, new, old = item["key"], item["new"], item["old"]
     return Difference(
         key,
-        None if new is None else Entry(key, new["value"], new["seq"]),
-        None if old is None else Entry(key, old["value"], old["seq"]),
+        None if new is None else Entry(key, _value(new), new["seq"]),
+        None if old is None else Entry(key, _value(old), old["seq"]),
     )

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from core.errors import DecodingError
 from core.hyperbee import Batch, Hyperbee
 from core.records import KeyClock, is_t16
 from userpeer.errors import NotFound, UserError
@@ -15,7 +14,6 @@ from userpeer.publishing import now_ms
 from .arguments import (
     Arguments,
     after_prefix,
-    encoding,
     in_bounds,
     key_bounds,
     limit,
@@ -25,6 +23,7 @@ from .arguments import (
     take,
 )
 from .bees import Held
+from .values import checked_value, codec, value_item
 
 if TYPE_CHECKING:
     from userpeer.service import PeerService
@@ -73,29 +72,14 @@ async def _view(service: PeerService, arguments: Arguments) -> AsyncIterator[tup
         bee = await _checked(held, timeout)
         version = take(arguments, "at", int)
         if version is None:
-            with _hint(arguments):
-                yield _sub(bee, arguments), remark
+            yield _sub(bee, arguments), remark
             return
         if not 1 <= version <= bee.version:
             raise UserError(
                 f"There is no version {version:,} of this bee; it has the versions 1 to {bee.version:,}."
             )
         async with bee.checkout(version) as old:
-            with _hint(arguments):
-                yield _sub(old, arguments), remark
-
-
-@contextmanager
-def _hint(arguments: Arguments) -> Iterator[None]:
-    """A value that is no JSON is no fault of anybody: say how it can be read."""
-    try:
-        yield
-    except DecodingError as error:
-        if encoding(arguments) != "json":
-            raise
-        raise UserError(
-            f"{error}. Values of another kind are read with --values utf-8, hex or base64."
-        ) from error
+            yield _sub(old, arguments), remark
 
 
 async def _checked(held: Held, timeout: float) -> Hyperbee:
@@ -124,16 +108,16 @@ def _sub_names(arguments: Arguments) -> list[str]:
 async def _get(service: PeerService, arguments: Arguments) -> Items:
     key = need(arguments, "key", str)
     async with _view(service, arguments) as (bee, remark):
-        entry = await bee.get(key, timeout=seconds(arguments), value_encoding=encoding(arguments))
+        entry = await bee.get(key, timeout=seconds(arguments), value_encoding=codec(arguments))
         if remark:
             yield {"remark": remark}
         if entry is None:
             raise NoEntry(f"There is nothing under the key {key!r}.")
-        yield {"key": entry.key, "value": entry.value, "seq": entry.seq}
+        yield {"key": entry.key, **value_item(entry.value), "seq": entry.seq}
 
 
 async def _ls(service: PeerService, arguments: Arguments) -> Items:
-    bounds, timeout, values = key_bounds(arguments), seconds(arguments), encoding(arguments)
+    bounds, timeout, values = key_bounds(arguments), seconds(arguments), codec(arguments)
     reverse, most = take(arguments, "reverse", bool, False), limit(arguments)
     async with _view(service, arguments) as (bee, remark):
         if remark:
@@ -144,7 +128,7 @@ async def _ls(service: PeerService, arguments: Arguments) -> Items:
                 yield item
             return
         async for entry in bee.range(**bounds, **options, limit=most):
-            yield {"key": entry.key, "value": entry.value, "seq": entry.seq}
+            yield {"key": entry.key, **value_item(entry.value), "seq": entry.seq}
 
 
 async def _shallow(
@@ -162,7 +146,7 @@ async def _shallow(
             if slash:
                 yield {"tree": tree}
             else:
-                yield {"key": entry.key, "value": entry.value, "seq": entry.seq}
+                yield {"key": entry.key, **value_item(entry.value), "seq": entry.seq}
             sides = ("lt", "lte") if options["reverse"] else ("gt", "gte")
             bounds = {side: bound for side, bound in bounds.items() if side not in sides}
             if options["reverse"]:
@@ -178,7 +162,7 @@ async def _shallow(
 
 
 async def _history(service: PeerService, arguments: Arguments) -> Items:
-    bounds, timeout, values = seq_bounds(arguments), seconds(arguments), encoding(arguments)
+    bounds, timeout, values = seq_bounds(arguments), seconds(arguments), codec(arguments)
     reverse, most = take(arguments, "reverse", bool, False), limit(arguments)
     prefix = _sub_prefix(arguments)
     async with _view(service, {**arguments, "sub": None}) as (bee, remark):
@@ -207,7 +191,7 @@ async def _diff(service: PeerService, arguments: Arguments) -> Items:
             **bounds,
             limit=limit(arguments),
             timeout=seconds(arguments),
-            value_encoding=encoding(arguments),
+            value_encoding=codec(arguments),
         )
         async for difference in walk:
             new, old = difference.left, difference.right
@@ -215,8 +199,8 @@ async def _diff(service: PeerService, arguments: Arguments) -> Items:
             assert entry is not None
             yield {
                 "key": entry.key,
-                "new": None if new is None else {"value": new.value, "seq": new.seq},
-                "old": None if old is None else {"value": old.value, "seq": old.seq},
+                "new": None if new is None else {**value_item(new.value), "seq": new.seq},
+                "old": None if old is None else {**value_item(old.value), "seq": old.seq},
             }
 
 
@@ -232,7 +216,7 @@ async def _watch(service: PeerService, arguments: Arguments) -> Items:
                 f"There is no version {since:,} of this bee; it has the versions 1 to {bee.version:,}."
             )
         yield {"watching": bee.version}
-        async for entry in bee.history(gte=max(1, since), live=True, value_encoding=encoding(arguments)):
+        async for entry in bee.history(gte=max(1, since), live=True, value_encoding=codec(arguments)):
             if entry.key.startswith(prefix) and in_bounds(entry.key[len(prefix) :], bounds):
                 yield _operation(entry, prefix)
 
@@ -242,7 +226,7 @@ def _sub_prefix(arguments: Arguments) -> str:
 
 
 def _operation(entry: Any, prefix: str) -> dict[str, Any]:
-    return {"type": entry.type, "seq": entry.seq, "key": entry.key[len(prefix) :], "value": entry.value}
+    return {"type": entry.type, "seq": entry.seq, "key": entry.key[len(prefix) :], **value_item(entry.value)}
 
 
 # --- writing --------------------------------------------------------------------------------------
@@ -253,17 +237,17 @@ async def _put(service: PeerService, arguments: Arguments) -> Items:
     expected = take(arguments, "ifSeq", int)
     held = _to_write(service, arguments)
     if held is service.bees.main and expected is None and not _sub_names(arguments):
-        written = await service.publisher.put(key, _checked_value(value))
+        written = await service.publisher.put(key, checked_value(value))
         yield {"key": written.key, "seq": written.seq}
         return
-    async with _sub(held.bee, arguments).batch(value_encoding=encoding(arguments)) as batch:
+    async with _sub(held.bee, arguments).batch(value_encoding=codec(arguments)) as batch:
         seq = await _put_one(batch, key, value, expected)
     yield {"key": key, "seq": seq}
 
 
 async def _add(service: PeerService, arguments: Arguments) -> Items:
     """Put a value under `prefix` and 16 hex digits of the time: a key that nothing has, after all that were made so."""
-    prefix, value = take(arguments, "prefix", str, ""), _checked_value(arguments.get("value"))
+    prefix, value = take(arguments, "prefix", str, ""), checked_value(arguments.get("value"))
     held = _to_write(service, arguments)
     if held is service.bees.main and not _sub_names(arguments):
         written = await service.publisher.add(prefix, value)
@@ -274,7 +258,7 @@ async def _add(service: PeerService, arguments: Arguments) -> Items:
         if is_t16(last := entry.key[len(prefix) :]):
             clock.observe(last)
             break
-    async with bee.batch(value_encoding=encoding(arguments)) as batch:
+    async with bee.batch(value_encoding=codec(arguments)) as batch:
         while True:  # another program may have taken the key a moment ago
             key = _checked_key(prefix + clock.next(now_ms()))
             try:
@@ -288,7 +272,7 @@ async def _add(service: PeerService, arguments: Arguments) -> Items:
 async def _del(service: PeerService, arguments: Arguments) -> Items:
     key, expected = need(arguments, "key", str), take(arguments, "ifSeq", int)
     held = _to_write(service, arguments)
-    async with _sub(held.bee, arguments).batch(value_encoding=encoding(arguments)) as batch:
+    async with _sub(held.bee, arguments).batch(value_encoding=codec(arguments)) as batch:
         await _delete_one(batch, key, expected)
     yield {"key": key, "deleted": True}
 
@@ -296,14 +280,16 @@ async def _del(service: PeerService, arguments: Arguments) -> Items:
 async def _batch(service: PeerService, arguments: Arguments) -> Items:
     operations = need(arguments, "operations", list)
     held = _to_write(service, arguments)
-    async with _sub(held.bee, arguments).batch(value_encoding=encoding(arguments)) as batch:
-        for number, operation in enumerate(operations):
+    async with _sub(held.bee, arguments).batch(value_encoding=codec(arguments)) as batch:
+        for number, operation in enumerate(operations, 1):
             if not isinstance(operation, dict):
                 raise UserError(f"Operation {number} is not an object.")
+            if operation.get("type", "put") == "put" and "value" not in operation:
+                raise UserError(f"Operation {number} puts nothing: it has no value.")
             key, expected = need(operation, "key", str), take(operation, "ifSeq", int)
             match operation.get("type", "put"):
                 case "put" if expected is None:
-                    await batch.put(_checked_key(key), _checked_value(operation.get("value")))
+                    await batch.put(_checked_key(key), checked_value(operation.get("value")))
                 case "put":
                     await _put_one(batch, key, operation.get("value"), expected)
                 case "del":
@@ -332,7 +318,7 @@ async def _put_one(batch: Batch, key: str, value: Any, expected: int | None) -> 
         there.append(previous.seq)
         return expected is None or previous.seq == expected
 
-    await batch.put(_checked_key(key), _checked_value(value), cas=judge)
+    await batch.put(_checked_key(key), checked_value(value), cas=judge)
     if expected is not None and (there[0] if there else 0) != expected:
         raise _cas_failed(key, there, expected)
     entry = await batch.get(key)
@@ -363,12 +349,6 @@ def _checked_key(key: str) -> str:
     if not 1 <= len(key.encode("utf-8", "surrogatepass")) <= MAX_KEY_BYTES:
         raise UserError(f"A key has 1 to {MAX_KEY_BYTES:,} bytes.")
     return key
-
-
-def _checked_value(value: Any) -> Any:
-    if value is None:
-        raise UserError("null is what a deleted entry has: it cannot be put. Delete the entry, or put {}.")
-    return value
 
 
 ENTRY_COMMANDS: dict[str, Callable[[Any, Arguments], Items]] = {
