@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from sqlalchemy import Connection, select
 
-from feedagg.tables import sources
+from feedagg.tables import alarms, sources
 
 
 class Level(StrEnum):
@@ -40,6 +40,8 @@ class Read(NamedTuple):
     tail: int
     connected: bool
     last_contact: int | None
+    is_forked: bool = False
+    """Whether its key signed two histories: what it maps to in one of them is not what it maps to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +67,15 @@ def mark(bee: bytes, key: bytes, seq: int, read: Read | None, now: int) -> Mark:
     ):  # [tail, cursor) was read from the bee, and verified
         return Mark(Level.INDEXED, seq, 0, None, href)
     checked_at = now if read.connected else read.last_contact
-    if read.cursor < read.length or checked_at is None:
+    if read.cursor < read.length or checked_at is None or read.is_forked:
         return Mark(Level.AUTHENTIC, seq, read.length, None, href)
     return Mark(Level.CURRENT, seq, read.length, checked_at, href)
 
 
 def readings(connection: Connection, bees: Iterable[bytes]) -> dict[bytes, Read]:
     """How far each of these bees is read; those that are no sources are left out."""
-    columns = [sources.c[name] for name in ("bee", *Read._fields)]
+    is_forked = sources.c.bee.in_(select(alarms.c.bee)).label("is_forked")
+    columns = [sources.c[name] for name in ("bee", *Read._fields[:-1])] + [is_forked]
     found = connection.execute(select(*columns).where(sources.c.bee.in_(set(bees))))
     return {bytes(bee): Read(*rest) for bee, *rest in found}
 

@@ -239,6 +239,9 @@ async def test_two_histories_raise_an_alarm(tmp_path: Path) -> None:
             await running.database.write(sources.add, key, now_ms(), "command", addresses[0])
             await read_to_the_end(running, bees[0])
             assert (await web.get(f"/proof/conflict?bee={key.hex()}")).status_code == 404
+            async with asyncio.timeout(60):
+                while "Current</a>" not in (await web.get("/")).text:
+                    await asyncio.sleep(0.05)
             host, port = addresses[1].rsplit(":", 1)
             await running.peer.connect(host, int(port))
             async with asyncio.timeout(60):
@@ -249,6 +252,11 @@ async def test_two_histories_raise_an_alarm(tmp_path: Path) -> None:
             html = (await web.get(f"/bee/{key.hex()}")).text
             assert "signed two different histories of 3 blocks" in html
             assert f"/proof/conflict?bee={key.hex()}" in html
+            # What its key maps to depends on the history: nothing of it is called current, and no peer is waited for.
+            assert "Authentic</a>" in html
+            assert "Current</a>" not in html
+            assert "Nothing more of this bee is read" in html
+            assert "Next try" not in html
             html = (await web.get(f"/proof?about=conflict&bee={key.hex()}")).text
             assert "data-proof=" in html
             assert "Two histories" in (await web.get("/decisions")).text
