@@ -118,7 +118,8 @@ class ServerHandshake:
         self._box = PayloadBox(holepunch_secret(result.handshake_hash)) if will_punch else None
         if goes_first:
             socket = self._request.socket if self._is_direct else self._world.node.socket
-            attempt.take(self._world.outside.link(socket), self._client, "direct")
+            link = self._world.outside.link(socket)
+            attempt.take(link, self._client, "lan" if is_private(self._client[0]) else "direct")
         else:
             self._wait_for_client(attempt, payload, offered)
 
