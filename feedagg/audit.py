@@ -11,10 +11,11 @@ from core.peer import Damage, Peer
 
 @dataclass(slots=True)
 class Looked:
-    """What was found in one log. `name`: its key."""
+    """What was found in one log. `name`: its key. `is_ours`: this aggregator writes it."""
 
     name: str
     blocks: int = 0
+    is_ours: bool = False
     damages: list[Damage] = field(default_factory=list)
 
 
@@ -24,7 +25,7 @@ def store(peer: Peer) -> Iterator[Looked]:
         found = Looked(info.discovery_key.hex())
         try:
             core = peer.store.get(discovery_key=info.discovery_key, active=False)
-            found.name = core.key.hex()
+            found.name, found.is_ours = core.key.hex(), core.writable
             audit = core.audit()
             found.damages = list(audit)
             found.blocks = audit.blocks

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final, get_args, get_type_hints
+from urllib.parse import urlsplit
 
 from core.errors import BadArgument
 from core.peer import PUBLIC_BOOTSTRAP
@@ -140,7 +141,22 @@ def load(directory: Path, config: Path | None = None, **flags: Any) -> Settings:
                 split_address(values[name])
             except BadArgument as error:
                 raise BadArgument(f"{origins[name]}: {error}") from None
+    if "public_url" in values and not _is_web_address(values["public_url"]):
+        raise BadArgument(
+            f"{origins['public_url']}: {values['public_url']!r} is no address of a site; write it whole, such as "
+            "https://meadow.example"
+        )
     return replace(Settings(dir=directory, origins=origins), **values)
+
+
+def _is_web_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return (
+            parts.scheme in ("http", "https") and bool(parts.hostname) and not (parts.query or parts.fragment)
+        )
+    except ValueError:
+        return False
 
 
 def table(settings: Settings) -> list[Line]:

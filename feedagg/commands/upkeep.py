@@ -63,6 +63,7 @@ def check(directory: Path, db: str | None) -> None:
     nothing; exit status 1 if something is wrong.
     """
     wrong = 0
+    blocks_of: set[str] = set()
 
     async def work(database: Database, peer: Peer) -> None:
         nonlocal wrong
@@ -71,8 +72,10 @@ def check(directory: Path, db: str | None) -> None:
             blocks += found.blocks
             for damage in found.damages:
                 wrong += 1
+                blocks_of.add("us" if found.is_ours else "bees")
                 where = "the log" if damage.block is None else f"block {damage.block}"
-                print(f"{found.name}: {where}: {damage.what}")
+                whose = " (this aggregator's own)" if found.is_ours else ""
+                print(f"{found.name}{whose}: {where}: {damage.what}")
         print(f"{blocks:,} stored blocks were compared with their authors' signatures.", file=sys.stderr)
         rows = 0
 
@@ -92,11 +95,21 @@ def check(directory: Path, db: str | None) -> None:
 
     _with_store(directory, db, work)
     if wrong:
-        raise click.ClickException(
-            f"{wrong:,} things are wrong. Rows: `feedagg rebuild` derives them again. Blocks: `feedagg purge BEE` "
-            "drops the copy, and `feedagg accept BEE` fetches it anew."
-        )
+        raise click.ClickException(_advice(wrong, blocks_of))
     print("Everything is as it should be.")
+
+
+def _advice(wrong: int, blocks_of: set[str]) -> str:
+    """What to do about what `check` found. `blocks_of`: "bees", "us", or both, where stored blocks are damaged."""
+    said = [f"{wrong:,} {'thing is' if wrong == 1 else 'things are'} wrong."]
+    if "us" in blocks_of:
+        said.append("This aggregator's own logs come back only with a backup: `feedagg restore`.")
+    if "bees" in blocks_of:
+        said.append(
+            "Blocks first, since rows are derived from them: `feedagg purge BEE` drops the copy, and "
+            "`feedagg accept BEE` fetches it anew."
+        )
+    return " ".join([*said, "Rows: `feedagg rebuild` derives them again."])
 
 
 @click.command(name="rebuild")

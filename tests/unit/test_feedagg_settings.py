@@ -42,6 +42,9 @@ def test_a_flag_wins_over_the_environment_over_the_file_over_the_default(
     ("text", "sentence"),
     [
         ("site_nam = 'x'", r"line 1: there is no setting site_nam; did you mean site_name\?"),
+        ('public_url = "meadow.example"', "line 1: 'meadow.example' is no address of a site; write it whole"),
+        ('public_url = "ftp://meadow.example"', "is no address of a site"),
+        ('public_url = "https://[meadow"', "is no address of a site"),
         ("\n\nmax_sources = 'many'", "line 3: max_sources is 'many', which is not a whole number"),
         ("max_sources = 0", "line 1: max_sources is 0; it is at least 1"),
         ("max_sources = true", "not a whole number"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,21 @@ async def test_a_rebuild_gives_the_same_rows_and_the_same_feed_hash(tmp_path: Pa
         assert "Everything is as it should be" in await in_thread(tmp_path, url, "check")
     finally:
         database.dispose()
+
+
+async def test_a_check_says_whose_blocks_are_damaged_and_what_brings_them_back(tmp_path: Path) -> None:
+    key, _ = await followed(tmp_path, None)
+    async with aggregator(tmp_path, no_dht=True) as running:
+        await (
+            running.publisher.caught_up()
+        )  # the record stands in the author's block and in one of our merged feed
+    stored = tmp_path / "store" / "data.mdb"
+    stored.write_bytes(stored.read_bytes().replace(b"number 7", b"number 8"))
+    found = await in_thread(tmp_path, None, "check", status=1)
+    assert re.search(key.hex() + ": block [0-9]+: it is not what its author signed", found)
+    assert re.search(r"[0-9a-f]{64} \(this aggregator's own\): block [0-9]+: it is not what", found)
+    assert "come back only with a backup" in found
+    assert "Blocks first" in found
 
 
 async def test_a_rebuild_mends_what_a_check_finds(tmp_path: Path, url: str | None) -> None:
