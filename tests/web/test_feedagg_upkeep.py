@@ -244,18 +244,25 @@ async def test_a_backup_of_a_running_aggregator_comes_back_elsewhere(tmp_path: P
     assert file.stat().st_mode & 0o777 == 0o600
     await in_thread(there, None, "restore", str(file))  # PostgreSQL or SQLite, into SQLite
     database = opened(there, None)
-    restored = database.read_now(feed_hash.of_database)
+    restored = database.read_now(everything)
+    assert len(restored) >= 40
     assert database.read_now(queries.why_hidden, key, f"post/{1:016x}".encode()) == "spam"
     database.dispose()
     assert "Everything is as it should be" in await in_thread(there, None, "check")
     async with aggregator(there, no_dht=True) as again:
         assert again.token.reveal() == token
-        assert await again.database.read(feed_hash.of_database) == restored
+        # The store was copied after the rows and may hold more: what was restored stands, blocks beyond it are read now.
+        assert await again.database.read(everything) >= restored
         assert again.publisher.log.core.key == own
         assert again.publisher.log.core.fork > 0  # an honest rewind, not a second history
         source = await again.database.read(sources.get, key)
         assert source is not None
         assert source.cursor >= 41
+
+
+def everything(connection: Connection) -> set[tuple[Any, ...]]:
+    query = select(records.c.bee, records.c.key, records.c.seq, records.c.value, records.c.hidden)
+    return {tuple(row) for row in connection.execute(query)}
 
 
 async def keep_writing(bee: Any) -> None:
