@@ -251,7 +251,7 @@ async def test_a_backup_of_a_running_aggregator_comes_back_elsewhere(tmp_path: P
     assert "Everything is as it should be" in await in_thread(there, None, "check")
     async with aggregator(there, no_dht=True) as again:
         assert again.token.reveal() == token
-        # The store was copied after the rows and may hold more: what was restored stands, blocks beyond it are read now.
+        # The store was copied after the rows and may hold more blocks, which are read now; what was restored stands.
         assert await again.database.read(everything) >= restored
         assert again.publisher.log.core.key == own
         assert again.publisher.log.core.fork > 0  # an honest rewind, not a second history
