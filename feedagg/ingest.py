@@ -254,6 +254,8 @@ class Ingest:
         there is any that can be read now.
         """
         followed = self._followed.get(key)
+        if key in self.waiting:
+            return False  # its quota is used up, which a reader's wish does not change
         if followed is None or not followed.bee.core.peers or backward(followed.position, 1) is None:
             return False
         followed.demanded = DEMANDED_STRETCHES

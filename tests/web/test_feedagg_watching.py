@@ -118,6 +118,9 @@ async def test_what_is_over_the_quota_is_read_later_and_the_page_says_when(tmp_p
             await asyncio.sleep(0.02)
         page = (await web.get(f"/bee/{key.hex()}")).text
         assert re.search("quota</a> is used up.*reading goes on at", page)
+        assert re.search("70 older operations wait.*quota</a> is used up until", page)
+        assert "are being fetched" not in page  # nor in the feed, whose reader would wait for nothing
+        assert "are being fetched" not in (await web.get("/?sort=arrival")).text
         assert values((await web.get("/metrics")).text)["feedagg_ingest_postponed_total",] >= 1
         # Trusted, it is read to its first operation.
         await running.database.write(
