@@ -19,6 +19,7 @@ from .unlocking import asking
 
 # A peer that is just starting holds the store before its socket is there.
 _STARTING_SECONDS = 5.0
+_CLOSING_SECONDS = 5.0
 
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -49,7 +50,14 @@ def items(obj: Context, command: str, arguments: Mapping[str, Any]) -> Any:
     finally:
         loop.run_until_complete(stream.aclose())
         loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.run_until_complete(_finish())
         loop.close()
+
+
+async def _finish() -> None:
+    """Let what was left half read close itself; a loop that is closed before says so on standard error."""
+    if tasks := asyncio.all_tasks() - {asyncio.current_task()}:
+        await asyncio.wait(tasks, timeout=_CLOSING_SECONDS)
 
 
 async def _call(

@@ -296,6 +296,14 @@ def test_a_refusal_is_an_answer_and_a_failure(tmp_path: Path) -> None:
         assert (done.returncode, done.stdout) == (1, "Your bee is on the list.\n")
 
 
+def test_a_failure_through_a_running_peer_is_one_sentence(tmp_path: Path) -> None:
+    with running(tmp_path) as (_, ready):
+        done = program(tmp_path, "submit", ready["web"])  # a peer is no aggregator
+    assert (done.returncode, done.stderr) == (1, "")
+    assert len(done.stdout.splitlines()) == 1
+    assert "is it an aggregator?" in done.stdout
+
+
 def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
     for number in range(3):
         command(tmp_path, "bee", "put", f"k{number}", '"' + "x" * 30_000 + '"')
