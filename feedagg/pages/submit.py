@@ -62,7 +62,11 @@ async def send(request: Request) -> Response:
             f"Too many keys from this address; try again in {math.ceil(wait)} seconds. The limit is "
             f"{settings.submit_burst} at once and {settings.submit_per_hour} an hour."
         )
-        answer = problem(request, 429, "Slower, please", sentence)
+        answer: Response
+        if _answers_json(request):
+            answer = JSONResponse({"error": sentence}, 429)
+        else:
+            answer = problem(request, 429, "Slower, please", sentence)
         answer.headers["retry-after"] = str(math.ceil(wait))
         return answer
     form = SubmitView()

@@ -91,7 +91,7 @@ async def test_ten_thousand_keys_of_one_address_stop_at_the_limit(tmp_path: Path
 
 
 async def test_a_thousand_requests_at_once_end_in_a_sentence(tmp_path: Path) -> None:
-    async with aggregator(tmp_path, submit_burst=5) as running, client(running) as web:
+    async with aggregator(tmp_path, submit_burst=5, submit_per_hour=1) as running, client(running) as web:
         asks_json = {"accept": "application/json"}
         sent = [web.post("/submit", json={"key": f"{n:064x}"}, headers=asks_json) for n in range(1_000)]
         answers = await asyncio.gather(*sent)

@@ -33,7 +33,7 @@ CLOSED = "127.0.0.1:1"
 
 @pytest.fixture
 async def running(tmp_path: Path) -> AsyncIterator[Aggregator]:
-    async with aggregator(tmp_path, submit_burst=20) as opened:
+    async with aggregator(tmp_path, submit_burst=20, submit_per_hour=1) as opened:
         yield opened
 
 
@@ -118,6 +118,10 @@ async def test_too_many_submissions_are_slowed_down(web: httpx2.AsyncClient) -> 
     assert [answer.status_code for answer in answers] == [400] * 20 + [429]
     assert int(answers[-1].headers["retry-after"]) >= 1
     assert "try again in" in answers[-1].json()["error"]
+    assert (
+        "try again in" in (await web.post("/submit", json={"key": "x"})).json()["error"]
+    )  # who sends JSON gets it
+    assert "<h1" in (await web.post("/submit", data={"key": "x"})).text
 
 
 async def test_a_full_aggregator_refuses_new_bees_and_keeps_the_old(tmp_path: Path) -> None:
