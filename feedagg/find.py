@@ -8,9 +8,10 @@ cost what the whole database costs. A rare word's records are fetched and sorted
 records are a set, and the feed is walked from its newest record on, looking for members. A common word is met soon, so
 the feed is walked asking of each record whether it holds the word.
 
-PostgreSQL's index gives a bitmap, so there are two ways: the newest few hundred records are asked, which ends the
-search for a common word, and else everything found is sorted. Its planner does not choose: it has no idea of how
-common a word is (it says one in two hundred of each), and what it takes for few may be half of the database.
+PostgreSQL's index gives a bitmap, and that of the feed gives another, so the search looks through windows of the feed:
+where both bitmaps have a bit in the newest few thousand records, which ends it for most words; in the newest tens of
+thousands; everywhere, which is only reached by words so rare that it costs little. Its planner would not find that
+by itself: it has no idea of how common a word is (it says one in two hundred of each).
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from sqlalchemy import (
     literal_column,
     select,
     text,
+    true,
 )
 from sqlalchemy.dialects.postgresql import TSQUERY
 
@@ -59,8 +61,8 @@ WALKED: Final = 30_000
 ASKED: Final = 3_000
 """Records that one page asks about a common word."""
 
-ASKED_FIRST: Final = 400
-"""The same on PostgreSQL, where to ask is to take the words out of the record again (60 µs), before all are sorted."""
+WINDOWS: Final = (4_096, 65_536)
+"""Records of the feed that a search on PostgreSQL looks through before it looks through all."""
 
 LOOKED_AT: Final = 100
 """Records that one page looks through for a phrase."""
@@ -201,20 +203,23 @@ class _Search:
         return self._look(query, limit) if self._members is not None else self._ask(query, limit)
 
     def _newest(self, query: Any, limit: int, *, is_newer: bool) -> list[int]:
-        """PostgreSQL's two ways."""
-        sorting = self._order.sorting(oldest_first=is_newer)
-        place = func.row_number().over(order_by=sorting).label("place")
-        columns = (place, records.c.bee, records.c.kind, records.c.value)
-        stretch = query.add_columns(*columns).limit(ASKED_FIRST).subquery("stretch")
-        asked = select(stretch.c.id).where(_holds(stretch.c, self._terms, self._without))
-        ids = list(self._connection.execute(asked.order_by(stretch.c.place).limit(limit)).scalars())
-        if len(ids) == limit:
-            return ids
+        """PostgreSQL's way: one window after the other."""
+        bounds: list[ColumnElement[bool]] = []
+        places = query.with_only_columns(records.c.sort_at, records.c.id)
+        for width in WINDOWS:
+            edge = self._connection.execute(places.offset(width - 1).limit(1)).one_or_none()
+            if edge is None:
+                break
+            bounds.append(self._order.within(Place(edge.sort_at, edge.id), newer=is_newer))
+        query = query.where(_holds(records.c, self._terms, self._without)).limit(limit)
         # A bitmap with a bit for each record: in a smaller one a bit stands for a page, whose records are all asked.
         self._connection.execute(text("SET LOCAL enable_indexscan = off"))
         self._connection.execute(text("SET LOCAL work_mem = '64MB'"))
-        everything = query.where(_holds(records.c, self._terms, self._without)).limit(limit)
-        ids = list(self._connection.execute(everything).scalars())
+        ids: list[int] = []
+        for bound in [*bounds, true()]:
+            ids = list(self._connection.execute(query.where(bound)).scalars())
+            if len(ids) == limit:
+                break
         self._connection.execute(text("SET LOCAL enable_indexscan = on"))
         return ids
 
@@ -254,7 +259,9 @@ def _matches(
 def _holds(columns: Any, terms: Sequence[Sequence[Term]], without: Sequence[Term]) -> ColumnElement[bool]:
     """The same for PostgreSQL, of the `bee`, `kind` and `value` in `columns`."""
     document = func.feed_words(columns.bee, columns.kind, columns.value)
-    return document.op("@@", is_comparison=True)(cast(literal(ts_expression(terms, without), Text), TSQUERY))
+    asked = cast(literal(ts_expression(terms, without), Text), TSQUERY)
+    # Two words in one record are so rare to the planner that it leaves windows out. Into a subquery it does not look.
+    return document.op("@@", is_comparison=True)(select(asked).scalar_subquery())
 
 
 def fts_expression(terms: Iterable[Sequence[Term]], without: Sequence[Term]) -> str:

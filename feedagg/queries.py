@@ -50,6 +50,11 @@ class Order(StrEnum):
         columns, key = tuple_(*self.columns), tuple_(*self.key(place))
         return columns > key if newer else columns < key
 
+    def within(self, place: Place, *, newer: bool = False) -> ColumnElement[bool]:
+        """The rows on the way to `place`, itself included, for who walks to older ones, or to newer ones."""
+        columns, key = tuple_(*self.columns), tuple_(*self.key(place))
+        return columns <= key if newer else columns >= key
+
     def sorting(self, *, oldest_first: bool = False) -> list[Any]:
         return [column if oldest_first else column.desc() for column in self.columns]
 

@@ -173,20 +173,20 @@ def test_pages_of_a_search_lose_and_double_nothing(
 
 
 @pytest.mark.parametrize("order", list(Order))
-def test_the_newest_asked_first_and_everything_sorted_find_the_same(
+def test_a_search_window_by_window_finds_what_one_through_all_finds(
     database: Database, monkeypatch: pytest.MonkeyPatch, order: Order
 ) -> None:
-    """More records hold the word than are asked first, on PostgreSQL, before all are sorted."""
-    chance, many = random.Random(5), find.ASKED_FIRST * 2 + 100
+    """On PostgreSQL a window ends the search where it fills the page, and all is looked through where none does."""
+    chance, many = random.Random(5), 900
     texts = ["apple pie" if n % 7 else "plum" for n in range(1, many + 1)]
-    texts[3] = "apple fig"  # old and rare: only sorting everything meets it
+    texts[3] = "apple fig"  # old and rare: no window has it
     at = [NOW - chance.randrange(300) for _ in texts]
     write(database, [post(n, said, when) for n, (said, when) in enumerate(zip(texts, at, strict=True), 1)])
-    everything: list[str] = []
+    looks: list[str] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if "indexscan = off" in statement:
-            everything.append(statement)
+        if "feed_words" in statement:
+            looks.append(statement)
 
     event.listen(database.reader, "before_cursor_execute", note)
 
@@ -196,6 +196,8 @@ def test_the_newest_asked_first_and_everything_sorted_find_the_same(
         while True:
             seen += [item.seq for item in page.items]
             if not page.has_older:
+                newer = database.read_now(find.find, query, after=page.end, size=1, order=order).page.items
+                assert [item.seq for item in newer] == seen[-2:-1]
                 return seen
             page = database.read_now(find.find, query, before=page.end, size=70, order=order).page
 
@@ -203,18 +205,21 @@ def test_the_newest_asked_first_and_everything_sorted_find_the_same(
         wanted, unwanted = word.split(" -")[0], word.partition(" -")[2] or "nothing"
         right = [n for n, said in enumerate(texts, 1) if wanted in said and unwanted not in said]
         right.sort(key=lambda n: (at[n - 1], n) if order is Order.DATE else n, reverse=True)
-        monkeypatch.undo()
-        everything.clear()
-        both = walk(word)
-        was_sorted = len(everything)
-        monkeypatch.setattr(find, "ASKED_FIRST", 1)  # never enough for a page
-        everything.clear()
-        sorted_only = walk(word)
-        assert both == sorted_only == right
+        monkeypatch.setattr(find, "WINDOWS", (100, 400))
+        looks.clear()
+        by_windows = walk(word)
+        looks_by_windows = len(looks)
+        monkeypatch.setattr(find, "WINDOWS", ())
+        looks.clear()
+        at_once = walk(word)
+        assert by_windows == at_once == right
         if not database.is_sqlite:
-            pages = len(right) // 70 + 1
-            assert len(everything) == pages
-            assert was_sorted < pages if word == "apple" else was_sorted > 0
+            pages = len(right) // 70 + 2  # one of them to newer ones
+            assert len(looks) == pages
+            if word == "apple":  # the first window is enough
+                assert looks_by_windows == pages
+            else:
+                assert looks_by_windows > pages
     event.remove(database.reader, "before_cursor_execute", note)
 
 
