@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -15,12 +16,28 @@ import httpx2
 from click.testing import CliRunner
 from starlette.applications import Starlette
 
+from userpeer import same_user
 from userpeer.app import create_app
 from userpeer.cli import cli
 from userpeer.service import PeerService, open_service
 from userpeer.settings import Address, Settings
 
 WEB = Address("127.0.0.1", 8641)
+
+
+def why_nobody_is_somebody_else() -> str | None:
+    """Why a test cannot be another user: only root can change, and not every kernel tells whose a socket is."""
+    if os.geteuid():
+        return "only root can be somebody else"
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.create_connection(server.getsockname()) as end,
+    ):
+        try:
+            known = same_user._owner(end.getsockname(), server.getsockname())
+        except (OSError, AttributeError):
+            known = None
+    return None if known else "this kernel does not tell whose a socket is"
 
 
 @asynccontextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 import sys
@@ -11,9 +10,9 @@ from contextlib import contextmanager
 
 import pytest
 
+from tests.conftest import skip_or_fail
+from tests.support.userpeer import why_nobody_is_somebody_else
 from userpeer.same_user import is_another_users
-
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells whose a socket is")
 
 NOBODY = 65534
 """Changes to it after everything is imported: it may not even start this Python."""
@@ -60,14 +59,15 @@ def test_ones_own(host: str, target: str) -> None:
         assert not judged(connection)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
 @FAMILIES
 def test_another_users(host: str, target: str) -> None:
+    skip_or_fail(why_nobody_is_somebody_else())
     with accepted(host, target, NOBODY) as (connection, _):
         assert judged(connection)
 
 
 def test_who_asks_and_runs_is_nobody() -> None:
+    skip_or_fail(why_nobody_is_somebody_else())
     with accepted("127.0.0.1", "127.0.0.1") as (connection, process):
         process.communicate(timeout=60)  # it is gone, and with it whoever held the socket
         assert judged(connection)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +13,8 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from tests.support.userpeer import running
+from tests.conftest import skip_or_fail
+from tests.support.userpeer import running, why_nobody_is_somebody_else
 from userpeer.security import COOKIE, MAX_BODY_BYTES, Guard, header_names, load_token
 from userpeer.settings import Address
 
@@ -131,9 +131,9 @@ def test_the_token_file(tmp_path: Path) -> None:
     assert load_token(path) == token
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
 def test_another_user_of_the_machine_gets_neither_page_nor_key(tmp_path: Path) -> None:
     """The files are closed to them, and so must be what a page on loopback would read out of them."""
+    skip_or_fail(why_nobody_is_somebody_else())
     with running(tmp_path / "peer") as (_, ready):
         url = ready["web"]
         backup = ["-d", "passphrase=long-enough-for-all&again=long-enough-for-all", f"{url}backup"]
