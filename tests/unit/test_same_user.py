@@ -10,8 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.conftest import skip_or_fail
-from tests.support.userpeer import why_nobody_is_somebody_else
+from tests.support.userpeer import skip_if_nobody_is_somebody_else
 from userpeer.same_user import is_another_users
 
 NOBODY = 65534
@@ -61,13 +60,13 @@ def test_ones_own(host: str, target: str) -> None:
 
 @FAMILIES
 def test_another_users(host: str, target: str) -> None:
-    skip_or_fail(why_nobody_is_somebody_else())
+    skip_if_nobody_is_somebody_else()
     with accepted(host, target, NOBODY) as (connection, _):
         assert judged(connection)
 
 
 def test_who_asks_and_runs_is_nobody() -> None:
-    skip_or_fail(why_nobody_is_somebody_else())
+    skip_if_nobody_is_somebody_else()
     with accepted("127.0.0.1", "127.0.0.1") as (connection, process):
         process.communicate(timeout=60)  # it is gone, and with it whoever held the socket
         assert judged(connection)

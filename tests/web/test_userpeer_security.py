@@ -13,8 +13,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from tests.conftest import skip_or_fail
-from tests.support.userpeer import running, why_nobody_is_somebody_else
+from tests.support.userpeer import running, skip_if_nobody_is_somebody_else
 from userpeer.security import COOKIE, MAX_BODY_BYTES, Guard, header_names, load_token
 from userpeer.settings import Address
 
@@ -133,7 +132,7 @@ def test_the_token_file(tmp_path: Path) -> None:
 
 def test_another_user_of_the_machine_gets_neither_page_nor_key(tmp_path: Path) -> None:
     """The files are closed to them, and so must be what a page on loopback would read out of them."""
-    skip_or_fail(why_nobody_is_somebody_else())
+    skip_if_nobody_is_somebody_else()
     with running(tmp_path / "peer") as (_, ready):
         url = ready["web"]
         backup = ["-d", "passphrase=long-enough-for-all&again=long-enough-for-all", f"{url}backup"]
