@@ -70,7 +70,7 @@ def program(directory: Path, *arguments: str, stdin: str = "") -> subprocess.Com
         input=stdin,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         env=_environment(),
     )
 
@@ -100,12 +100,12 @@ def running(
     try:
         assert process.stdout is not None
         line = process.stdout.readline()
-        assert line, f"userpeer run ended with {process.wait(10)} before it was ready"
+        assert line, f"userpeer run ended with {process.wait(60)} before it was ready"
         yield process, json.loads(line)
     finally:
         if process.poll() is None:
             process.terminate()
-        process.wait(10)
+        process.wait(60)
         if process.stdout is not None:
             process.stdout.close()
 
