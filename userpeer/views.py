@@ -265,6 +265,7 @@ class UndatedView(View):
 
     bee: str
     who: str
+    years: list[tuple[int, int]]
     year: int | None
     items: list[Shown]
     is_first: bool

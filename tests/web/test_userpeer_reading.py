@@ -351,6 +351,7 @@ async def test_a_long_list_of_films_without_a_day_has_pages(site: Any, watched: 
     path: str | None = first
     while path is not None:
         page = (await client.get(path)).text
+        assert len(re.findall(r'aria-current="true">(?:Undated|2025)', page)) == 1  # where one is
         seen += re.findall(r'class="film-title">Film &lt;(\d+)&gt;', page)
         older = re.search(r'rel="next" href="([^"]+)"', page)
         path = html.unescape(older[1]) if older else None

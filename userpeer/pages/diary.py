@@ -56,11 +56,19 @@ async def undated(request: Request) -> Response:
     service, bee, who = _whose(request)
     asked, before = request.query_params.get("year", ""), request.query_params.get("before", "")
     year = int(asked) if _YEAR.match(asked) else None
-    items, older = Diary(service.library.shelf, bee, service.key).loose(
+    book = Diary(service.library.shelf, bee, service.key)
+    items, older = book.loose(
         year, before=int(before) if before.isascii() and before.isdigit() and len(before) < 19 else None
     )
     view = UndatedView(
-        **await frame(request), bee=bee, who=who, year=year, items=items, is_first=not before, older=older
+        **await frame(request),
+        bee=bee,
+        who=who,
+        years=book.years(),
+        year=year,
+        items=items,
+        is_first=not before,
+        older=older,
     )
     return page(request, "undated.html", view)
 
