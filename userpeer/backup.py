@@ -22,6 +22,8 @@ import nacl.secret
 import nacl.utils
 from mnemonic import Mnemonic
 
+from core.crypto.vault import spellings
+
 from .errors import InvalidField, UserError
 
 VERSION: Final = 1
@@ -54,7 +56,7 @@ def seal(backup: Backup, passphrase: str) -> bytes:
     operations, memory = nacl.pwhash.argon2id.OPSLIMIT_MODERATE, nacl.pwhash.argon2id.MEMLIMIT_MODERATE
     salt = nacl.utils.random(nacl.pwhash.argon2id.SALTBYTES)
     inside = {**asdict(backup), "primary_key": backup.primary_key.hex(), "at": backup.at or time.time()}
-    box = nacl.secret.SecretBox(_key(passphrase, salt, operations, memory))
+    box = nacl.secret.SecretBox(_key(spellings(passphrase)[0], salt, operations, memory))
     outside = {
         "what": "A backup of a Meadow peer. Whoever opens it can write to the bee: keep it like a key.",
         "meadow": "backup",
@@ -81,11 +83,13 @@ def unseal(data: bytes, passphrase: str) -> Backup:
         raise UserError(f"This backup has version {version!r}; this program reads version {VERSION}.")
     if not (0 < operations <= _MAX_OPERATIONS and 8192 <= memory <= _MAX_MEMORY and len(salt) == 16):
         raise UserError("This backup asks for a way to make keys that this program refuses.")
-    try:
-        inside = json.loads(nacl.secret.SecretBox(_key(passphrase, salt, operations, memory)).decrypt(sealed))
-    except (nacl.exceptions.CryptoError, ValueError):
-        raise UserError("That is not the passphrase of this backup, or the file was changed.") from None
-    return _backup(inside)
+    for spelling in spellings(passphrase):
+        try:
+            box = nacl.secret.SecretBox(_key(spelling, salt, operations, memory))
+            return _backup(json.loads(box.decrypt(sealed)))
+        except (nacl.exceptions.CryptoError, ValueError):
+            continue
+    raise UserError("That is not the passphrase of this backup, or the file was changed.")
 
 
 def words_of(primary_key: bytes) -> str:

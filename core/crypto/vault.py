@@ -7,6 +7,7 @@ nonce first. The formats are private: nothing of them goes over a wire.
 
 from __future__ import annotations
 
+import unicodedata
 from struct import Struct
 from typing import Final, NamedTuple
 
@@ -62,7 +63,7 @@ def seal_secret(secret: bytes, passphrase: str, cost: Cost = MODERATE) -> bytes:
     """`secret` so that only `passphrase` opens it; the cost is written beside it."""
     salt = nacl.utils.random(nacl.pwhash.argon2id.SALTBYTES)
     head = _HEAD.pack(_VERSION, cost.operations, cost.memory_kib, salt)
-    return head + bytes(_box(passphrase, cost, salt).encrypt(secret))
+    return head + bytes(_box(spellings(passphrase)[0], cost, salt).encrypt(secret))
 
 
 def open_secret(sealed: bytes, passphrase: str) -> bytes:
@@ -72,10 +73,22 @@ def open_secret(sealed: bytes, passphrase: str) -> bytes:
     version, operations, memory_kib, salt = _HEAD.unpack_from(sealed)
     if version != _VERSION or not (0 < operations <= _MAX_OPERATIONS and 8 <= memory_kib <= _MAX_MEMORY_KIB):
         raise StorageCorrupt("the sealed key of this store was damaged, or sealed by another version")
-    try:
-        return _box(passphrase, Cost(operations, memory_kib), salt).decrypt(sealed[_HEAD.size :])
-    except (nacl.exceptions.CryptoError, ValueError):
-        raise WrongPassphrase("that is not the passphrase that this store was sealed by") from None
+    for spelling in spellings(passphrase):
+        try:
+            return _box(spelling, Cost(operations, memory_kib), salt).decrypt(sealed[_HEAD.size :])
+        except (nacl.exceptions.CryptoError, ValueError):
+            continue
+    raise WrongPassphrase("that is not the passphrase that this store was sealed by")
+
+
+def spellings(passphrase: str) -> list[str]:
+    """The ways to write it that look alike, each once; an accent is one character here and two there.
+
+    What is sealed is sealed by the first (NFC), so that it opens on another system too; the others are for what an
+    earlier version sealed by what was typed.
+    """
+    forms = (unicodedata.normalize("NFC", passphrase), passphrase, unicodedata.normalize("NFD", passphrase))
+    return list(dict.fromkeys(forms))
 
 
 def _box(passphrase: str, cost: Cost, salt: bytes) -> nacl.secret.SecretBox:

@@ -346,6 +346,20 @@ def test_what_is_wrong_with_words_is_said() -> None:
     assert key_from_words("\n".join(good)) == bytes(range(32))
 
 
+def test_an_accent_typed_on_another_system_opens_the_backup(monkeypatch: pytest.MonkeyPatch) -> None:
+    backup = Backup(bytes(range(32)), "ab" * 32)
+    composed, apart = "caf\u00e9 au lait", "cafe\u0301 au lait"
+    sealed = seal(backup, apart)
+    assert unseal(sealed, composed).primary_key == unseal(sealed, apart).primary_key == backup.primary_key
+    # One that an earlier version sealed by just what was typed.
+    monkeypatch.setattr("userpeer.backup.spellings", lambda passphrase: [passphrase])
+    earlier = seal(backup, apart)
+    with pytest.raises(UserError, match="not the passphrase"):
+        unseal(earlier, composed)
+    monkeypatch.undo()
+    assert unseal(earlier, composed).primary_key == backup.primary_key
+
+
 def test_a_sealed_backup_opens_with_its_passphrase_alone() -> None:
     backup = Backup(bytes(range(32)), "ab" * 32, 7, 0, "cd" * 32, 3, ("https://a.example",), 12.5)
     sealed = seal(backup, PASSPHRASE)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from core.corestore import Corestore
-from core.crypto.vault import Cost, open_secret, seal_secret
+from core.crypto.vault import Cost, open_secret, seal_secret, spellings
 from core.errors import StorageCorrupt, StorageError, StoreSealed, WrongPassphrase
 from core.storage import LmdbStorage
 
@@ -189,3 +189,13 @@ def test_damaged() -> None:
             open_secret(damaged, WORDS)
     with pytest.raises(WrongPassphrase):
         open_secret(sealed[:-1] + bytes([sealed[-1] ^ 1]), WORDS)
+
+
+def test_an_accent_is_one_character_or_two_and_one_passphrase() -> None:
+    composed, apart = "caf\u00e9 au lait", "cafe\u0301 au lait"
+    cheap = Cost(1, 8)
+    assert open_secret(seal_secret(b"key", apart, cheap), composed) == b"key"
+    assert open_secret(seal_secret(b"key", composed, cheap), apart) == b"key"
+    with pytest.raises(WrongPassphrase):
+        open_secret(seal_secret(b"key", composed, cheap), "cafe au lait")
+    assert spellings("plain words") == ["plain words"]
