@@ -29,6 +29,7 @@ from typing import Any, NamedTuple
 from .corestore import Corestore
 from .crypto.hashing import hash32
 from .crypto.keys import KeyPair, sign, verify
+from .crypto.vault import spellings
 from .dht.hyper_commands import PUBLIC_BOOTSTRAP
 from .dht.world import Meeting
 from .encoding.z32 import key_to_id, parse_key
@@ -80,6 +81,7 @@ __all__ = [
     "prove_lookup",
     "prove_record",
     "settle_garbage_collector",
+    "spellings",
 ]
 
 _NETWORK_KEY_NAME = "meadow/network"

@@ -22,7 +22,7 @@ import nacl.secret
 import nacl.utils
 from mnemonic import Mnemonic
 
-from core.crypto.vault import spellings
+from core.peer import spellings
 
 from .errors import InvalidField, UserError
 
