@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from tests.support.waiting import PATIENCE_SECONDS
+
 if TYPE_CHECKING:
-    from playwright.async_api import Browser, Page
+    from playwright.async_api import Browser, Locator, Page
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 ON_PATH = next((path for path in map(shutil.which, NAMES) if path), "/usr/bin/chromium")
@@ -28,6 +30,9 @@ ARGUMENTS = [
 ]
 LATENCY = int(os.environ.get("MEADOW_TEST_BROWSER_LATENCY", "0"))
 """Milliseconds that each request of a page is made to wait, to find tests that win only because loopback is quick."""
+SLOWDOWN = float(os.environ.get("MEADOW_TEST_BROWSER_SLOWDOWN", "1"))
+"""How many times slower a page's own processor is made to seem: 6 is a cheap phone."""
+PATIENCE_MILLISECONDS = PATIENCE_SECONDS * 1000
 
 SCREENSHOTS = Path(__file__).parents[2] / "docs" / "screenshots"
 
@@ -56,10 +61,13 @@ def why_browser_is_missing() -> str | None:
 @asynccontextmanager
 async def browser() -> AsyncIterator[Browser]:
     """Chromium without a window."""
-    from playwright.async_api import async_playwright
+    from playwright.async_api import async_playwright, expect
 
+    expect.set_options(timeout=PATIENCE_MILLISECONDS)
     async with async_playwright() as playwright:
-        chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        chromium = await playwright.chromium.launch(
+            executable_path=CHROMIUM, args=ARGUMENTS, timeout=PATIENCE_MILLISECONDS
+        )
         try:
             yield chromium
         finally:
@@ -68,16 +76,20 @@ async def browser() -> AsyncIterator[Browser]:
 
 @asynccontextmanager
 async def open_page(chromium: Browser, view: str = "light", **options: Any) -> AsyncIterator[Page]:
-    """A page of its own context; leaving it asserts that nothing broke the policy and no script failed."""
+    """A page of its own context; leaving it asserts that nothing broke the policy and no script failed.
+
+    `options` are Playwright's for a context, and win over those of the view.
+    """
     width, scheme = VIEWS[view]
-    context = await chromium.new_context(
-        viewport={"width": width, "height": _HEIGHT}, color_scheme=scheme, reduced_motion="reduce", **options
-    )
+    of_view: dict[str, Any] = {
+        "viewport": {"width": width, "height": _HEIGHT},
+        "color_scheme": scheme,
+        "reduced_motion": "reduce",
+    }
+    context = await chromium.new_context(**of_view | options)
+    context.set_default_timeout(PATIENCE_MILLISECONDS)
     page = await context.new_page()
-    page.set_default_timeout(60_000)
-    if LATENCY:
-        line = {"offline": False, "latency": LATENCY, "downloadThroughput": -1, "uploadThroughput": -1}
-        await (await context.new_cdp_session(page)).send("Network.emulateNetworkConditions", line)
+    await _slow_down(page)
     troubles: list[str] = []
     page.on("pageerror", lambda error: troubles.append(str(error)))
     page.on(
@@ -89,6 +101,24 @@ async def open_page(chromium: Browser, view: str = "light", **options: Any) -> A
     finally:
         await context.close()
     assert troubles == []
+
+
+async def _slow_down(page: Page) -> None:
+    """As `MEADOW_TEST_BROWSER_LATENCY` and `MEADOW_TEST_BROWSER_SLOWDOWN` say."""
+    if not LATENCY and SLOWDOWN == 1:
+        return
+    session = await page.context.new_cdp_session(page)
+    if LATENCY:
+        line = {"offline": False, "latency": LATENCY, "downloadThroughput": -1, "uploadThroughput": -1}
+        await session.send("Network.emulateNetworkConditions", line)
+    if SLOWDOWN != 1:
+        await session.send("Emulation.setCPUThrottlingRate", {"rate": SLOWDOWN})
+
+
+async def press(target: Locator) -> None:
+    """Click what brings another page, and wait for that page: what is asked next must not be answered by this one."""
+    async with target.page.expect_navigation():
+        await target.click()
 
 
 async def capture(chromium: Browser, name: str, url: str, *, directory: Path = SCREENSHOTS) -> list[Path]:

@@ -14,6 +14,15 @@ from tests.conftest import skip_or_fail
 from tests.support.feedagg import aggregator, client
 from tests.support.screens import browser, why_browser_is_missing
 
+BROWSER_SECONDS = 900
+"""For one test. Each wait in it has a deadline of its own; this one is for what hangs."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("browser") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(BROWSER_SECONDS))
+
 
 @pytest.fixture(scope="module")
 async def chromium() -> AsyncIterator[Any]:

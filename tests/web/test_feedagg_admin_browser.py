@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.async_api import expect
 
 from feedagg import policy, reports, sources
 from feedagg.aggregator import Aggregator
@@ -85,7 +86,10 @@ async def test_a_bee_waits_is_accepted_refused_and_purged(chromium: Any, here: A
         await page.get_by_text("The bee is followed.").wait_for()
         await page.goto(f"{url}/admin/bee/{WAITING.hex()}")
         await page.get_by_label("Reason: Purge").fill("A mistake.")
-        await page.get_by_role("button", name="Purge").click()  # the browser asks for the tick first
+        await page.get_by_role("button", name="Purge").click()
+        await expect(
+            page.get_by_label("Yes, drop our copy")
+        ).to_be_focused()  # the browser asks for the tick first
         source = await running.database.read(sources.get, WAITING)
         assert source is not None
         assert source.state == sources.FOLLOWING

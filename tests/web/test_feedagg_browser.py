@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.async_api import expect
 
 from core.records import format_date
 from feedagg import sources
 from feedagg.aggregator import Aggregator
 from feedagg.ingest import now_ms
 from tests.support.feedagg import author, site
-from tests.support.screens import open_page
+from tests.support.screens import open_page, press
+from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.anyio, pytest.mark.browser]
 
@@ -28,9 +30,7 @@ async def followed(tmp_path: Path) -> AsyncIterator[tuple[Aggregator, str, Any]]
             at = format_date(now_ms() - (50 - n) * 60_000)
             await bee.put(f"post/{n:016x}", {"text": f"Note number {n}.", "createdAt": at})
         await running.database.write(sources.add, bee.core.key, now_ms(), "command", address)
-        async with asyncio.timeout(60):
-            while running.ingest.records_read < 41:
-                await asyncio.sleep(0.02)
+        await eventually(lambda: running.ingest.records_read >= 41)
         yield running, url, bee
 
 
@@ -45,9 +45,11 @@ async def test_appends_reach_an_open_page_newest_first_and_once(chromium: Any, f
         await page.get_by_text("Live", exact=True).wait_for()
         for n in range(10):
             await bee.put(f"post/{1000 + n:016x}", post(f"Fresh {n}!"))
-            await page.get_by_text(f"Fresh {n}!").wait_for(timeout=60_000)
-        assert "Fresh 9!" in await page.locator("#records > li").first.inner_text()
-        assert await page.get_by_text("Fresh 0!").count() == 1
+            await page.get_by_text(f"Fresh {n}!").wait_for()
+        newest = page.locator("#records > li")
+        for n in range(10):
+            await expect(newest.nth(n)).to_contain_text(f"Fresh {9 - n}!")
+            await expect(page.get_by_text(f"Fresh {n}!")).to_have_count(1)
 
 
 async def test_an_edit_and_a_removal_reach_an_open_page(chromium: Any, followed: Any) -> None:
@@ -61,10 +63,10 @@ async def test_an_edit_and_a_removal_reach_an_open_page(chromium: Any, followed:
             key, {**entry.value, "text": "Note thirty, mended.", "updatedAt": format_date(now_ms())}
         )
         await page.get_by_text("Note thirty, mended.").wait_for()
-        assert await page.get_by_text("Note number 30.").count() == 0
-        assert (
-            "Note number 31." in await page.locator("#records > li").nth(8).inner_text()
-        )  # it kept its place
+        await expect(page.get_by_text("Note number 30.")).to_have_count(0)
+        cards = page.locator("#records > li")
+        await expect(cards.nth(8)).to_contain_text("Note number 31.")
+        await expect(cards.nth(9)).to_contain_text("Note thirty, mended.")  # it kept its place
         await bee.delete(key)
         await page.get_by_text("Note thirty, mended.").wait_for(state="detached")
 
@@ -82,10 +84,10 @@ async def test_a_reader_further_down_is_told_and_not_shoved(chromium: Any, follo
         button = page.get_by_role("button", name="2 new records")
         await button.wait_for()
         assert await card.bounding_box() == before
-        assert await page.get_by_text("While you read").count() == 0
+        await expect(page.get_by_text("While you read")).to_have_count(0)
         await button.click()
         await page.get_by_text("While you read").wait_for()
-        assert "And another" in await page.locator("#records > li").first.inner_text()
+        await expect(page.locator("#records > li").first).to_contain_text("And another")
 
 
 async def test_who_stands_on_a_card_is_told_and_who_cannot_see_hears(chromium: Any, followed: Any) -> None:
@@ -96,18 +98,18 @@ async def test_who_stands_on_a_card_is_told_and_who_cannot_see_hears(chromium: A
         await bee.put("post/00000000000003e8", post("Nobody reads yet"))
         await page.get_by_text("Nobody reads yet").wait_for()
         said = page.locator("#arrived")
-        assert await said.get_attribute("role") == "status"
-        assert await said.inner_text() == "A new record by Ada Meadows"
+        await expect(said).to_have_attribute("role", "status")
+        await expect(said).to_have_text("A new record by Ada Meadows")
         await page.keyboard.press("j")
-        assert "Nobody reads yet" in await page.locator(":focus").inner_text()
-        before = await page.locator(":focus").bounding_box()
+        standing = page.locator("article:focus")
+        await expect(standing).to_contain_text("Nobody reads yet")
+        before = await standing.bounding_box()
         await bee.put("post/00000000000003e9", post("While you stand here"))
         await page.get_by_role("button", name="1 new record", exact=True).wait_for()
-        assert await page.get_by_text("While you stand here").count() == 0
-        assert await page.locator(":focus").bounding_box() == before
+        await expect(page.get_by_text("While you stand here")).to_have_count(0)
+        assert await standing.bounding_box() == before
         await page.keyboard.press(".")
-        await page.get_by_text("While you stand here").wait_for()
-        assert "While you stand here" in await page.locator("#records > li").first.inner_text()
+        await expect(page.locator("#records > li").first).to_contain_text("While you stand here")
 
 
 async def test_a_page_that_lost_its_connection_is_told_what_it_missed(chromium: Any, followed: Any) -> None:
@@ -128,11 +130,11 @@ async def test_a_key_is_pasted_and_its_posts_arrive(chromium: Any, tmp_path: Pat
         await bee.put("post/0000000000000001", post("First of many"))
         async with open_page(chromium) as page:
             await page.goto(url)
-            await page.get_by_role("link", name="Add the first bee").click()
+            await press(page.get_by_role("link", name="Add the first bee"))
             await page.get_by_label("Key of the bee").fill("nonsense")
             await page.get_by_role("button", name="Follow this bee").click()
             await page.get_by_text("This is not the key of a bee").wait_for()
-            assert await page.get_by_label("Key of the bee").input_value() == "nonsense"
+            await expect(page.get_by_label("Key of the bee")).to_have_value("nonsense")
             await page.get_by_label("Key of the bee").fill(bee.core.id)
             await page.get_by_label("Where a peer holds it").fill(address)
             await page.get_by_role("button", name="Follow this bee").click()
@@ -165,20 +167,21 @@ async def test_everything_is_there_without_javascript(chromium: Any, followed: A
     _, url, _ = followed
     async with open_page(chromium, java_script_enabled=False) as page:
         await page.goto(url)
-        assert await page.locator("#records > li").count() == 30
-        await page.get_by_role("link", name="Older").click()
-        assert "Note number 9." in await page.locator("#records > li").first.inner_text()
-        await page.locator("#records > li").first.get_by_role("link", name="UTC").click()
+        await expect(page.locator("#records > li")).to_have_count(30)
+        await press(page.get_by_role("link", name="Older"))
+        await expect(page.locator("#records > li").first).to_contain_text("Note number 9.")
+        await press(page.locator("#records > li").first.get_by_role("link", name="UTC"))
         await page.get_by_text("Where this stands").wait_for()
-        await page.get_by_role("link", name="Ada Meadows").first.click()
+        await press(page.get_by_role("link", name="Ada Meadows").first)
         await page.locator(".receipt > summary").click()
         await page.get_by_text("Length seen").wait_for()
 
 
 @pytest.mark.parametrize("view", ["light", "dark", "phone"])
 async def test_no_page_is_wider_than_its_window(chromium: Any, followed: Any, view: str) -> None:
-    _, url, bee = followed
+    running, url, bee = followed
     await bee.put("post/00000000000003e8", post("W" * 900 + " https://example.org/" + "x" * 900))
+    await eventually(lambda: running.ingest.records_read >= 42)
     key = bee.core.key.hex()
     async with open_page(chromium, view) as page:
         for path in (
@@ -200,9 +203,9 @@ async def test_the_keyboard_reaches_the_content_first(chromium: Any, followed: A
     async with open_page(chromium) as page:
         await page.goto(url)
         await page.keyboard.press("Tab")
-        assert await page.evaluate("document.activeElement.textContent") == "Skip to the content"
+        await expect(page.locator(":focus")).to_have_text("Skip to the content")
         await page.keyboard.press("Enter")
-        assert await page.evaluate("location.hash") == "#main"
+        await expect(page).to_have_url(f"{url}/#main")
 
 
 async def test_a_script_that_comes_late_still_hears_the_connection(chromium: Any, followed: Any) -> None:

@@ -6,17 +6,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.async_api import expect
 
 from core.records import format_date
 from feedagg.aggregator import Aggregator
 from feedagg.decide import Operation
 from tests.support.accessibility import accessibility_faults, too_wide
 from tests.support.feedagg import put, site
-from tests.support.screens import open_page
+from tests.support.screens import open_page, press
 from tests.web.test_feedagg_reading import BEE, OTHER, START, answer, fill, movie, post, ref
 
 pytestmark = [pytest.mark.anyio, pytest.mark.browser]
@@ -51,17 +53,17 @@ async def test_a_search_is_asked_narrowed_and_followed(chromium: Any, filled: An
         await page.goto(f"{url}/search")
         await page.get_by_label("Words").fill("note")
         await page.get_by_role("button", name="Search").click()
-        assert await page.locator("#records > li").count() == 30
+        await expect(page.locator("#records > li")).to_have_count(30)
         await page.get_by_role("link", name="Older").click()
-        assert await page.locator("#records > li").count() == 10
+        await expect(page.locator("#records > li")).to_have_count(10)
         await page.goto(f"{url}/search")
         await page.get_by_text("Filters", exact=True).click()
         await page.get_by_label("Kind").select_option("movie")
         await page.get_by_label("Rating").select_option("8-")
         await page.get_by_label("Author").fill("theo")
         await page.get_by_role("button", name="Search").click()
-        assert await page.locator("#records > li").count() == 1
-        assert await page.get_by_label("Author").input_value() == "theo"
+        await expect(page.locator("#records > li")).to_have_count(1)
+        await expect(page.get_by_label("Author")).to_have_value("theo")
         await page.get_by_role("link", name="Ran").click()
         await page.get_by_text("4.5").first.wait_for()
 
@@ -84,12 +86,13 @@ async def test_people_and_words_are_muted_and_unmuted(chromium: Any, filled: Any
         card = page.locator("#records > li", has_text="from the river")
         await card.get_by_text("More").click()
         await card.get_by_role("button", name="Mute Theo Brook").click()
-        assert await card.is_hidden()
+        await expect(card).to_be_hidden()
         await page.get_by_text("2 muted on this page.").wait_for()
         await page.reload()
-        assert await card.is_hidden()
+        await page.get_by_text("2 muted on this page.").wait_for()
+        await expect(card).to_be_hidden()
         await page.get_by_role("button", name="Show").click()
-        assert await card.is_visible()
+        await expect(card).to_be_visible()
         await page.goto(f"{url}/bee/{OTHER.hex()}")
         assert await page.get_by_text("from the river").is_visible()  # their own page stays
         await page.get_by_role("button", name="Unmute Theo Brook").first.wait_for()
@@ -101,14 +104,14 @@ async def test_people_and_words_are_muted_and_unmuted(chromium: Any, filled: Any
         await page.get_by_role("button", name="Mute this").click()
         await page.get_by_label("Word, or words").fill("gruße")
         await page.get_by_role("button", name="Mute this").click()
-        assert await page.locator("#muted-words > li").count() == 2
+        await expect(page.locator("#muted-words > li")).to_have_count(2)
         await page.goto(url)
-        assert await card.is_hidden()
         await page.get_by_text("1 muted on this page.").wait_for()
+        await expect(card).to_be_hidden()
         await page.get_by_role("link", name="What is muted").click()
         await page.get_by_role("button", name="Unmute gruße", exact=True).click()
         await page.goto(url)
-        assert await card.is_visible()
+        await expect(card).to_be_visible()
 
 
 async def test_a_word_behind_the_cut_is_muted_too(chromium: Any, filled: Any) -> None:
@@ -162,9 +165,9 @@ async def test_every_part_that_an_author_wrote_can_be_muted(chromium: Any, fille
                 "word => localStorage.setItem('muted', JSON.stringify({people: [], words: [word]}))", word
             )
             while not await page.locator("#records > li", has_text=words_of_card).count():
-                await page.get_by_role("link", name="Older").click()
+                await press(page.get_by_role("link", name="Older"))
             await page.reload()
-            assert await page.locator("#records > li", has_text=words_of_card).first.is_hidden(), word
+            await expect(page.locator("#records > li", has_text=words_of_card).first).to_be_hidden()
 
 
 async def test_a_muted_person_is_not_announced(chromium: Any, filled: Any) -> None:
@@ -207,8 +210,8 @@ async def test_a_tag_and_a_search_show_what_is_new_in_them(chromium: Any, filled
         )
         for page in (tag, found):
             await page.locator("#records > li", has_text="a Meadow by Ada").wait_for()
-            assert await page.locator("#records > li").count() == 1
-            assert await page.locator("#page .empty").count() == 0
+            await expect(page.locator("#records > li")).to_have_count(1)
+            await expect(page.locator("#page .empty")).to_have_count(0)
         # Edited so that it belongs here no more: it goes.
         await read_live(running, [post(72, "an edit by Ada", updatedAt=format_date(START))])
         for page in (tag, found):
@@ -243,12 +246,13 @@ async def test_a_list_of_mutes_that_is_damaged_mutes_nothing(chromium: Any, fill
         for damaged in ("{", '"x"', "null", '{"people": [1, null], "words": [2, ""]}', '{"people": 7}'):
             await page.evaluate("text => localStorage.setItem('muted', text)", damaged)
             await page.reload()
-            assert await page.locator("#records > li:visible").count() == 30, damaged
+            await expect(page.locator("#records > li:visible")).to_have_count(30)
 
 
 async def test_the_keyboard_walks_the_feed(chromium: Any, filled: Any) -> None:
     _, url = filled
     async with open_page(chromium) as page:
+        await page.clock.set_fixed_time(datetime.now())  # the second key of a pair may come late
         await page.goto(url)
 
         async def focused() -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import pytest
-from playwright.async_api import Browser, Page
+from playwright.async_api import Browser, Page, expect
 
 import templates
+from tests.support.screens import open_page
+from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.anyio, pytest.mark.browser]
 
@@ -85,71 +86,72 @@ async def overflow(page: Page) -> int:
 
 @pytest.mark.parametrize("width", [320, 390, 768, 1280])
 async def test_nothing_hangs_over_the_edge(chromium: Browser, address: str, width: int) -> None:
-    page = await chromium.new_page(viewport={"width": width, "height": 800})
-    await page.goto(address)
-    assert await overflow(page) <= 0
+    async with open_page(chromium, viewport={"width": width, "height": 800}) as page:
+        await page.goto(address)
+        await page.locator("#told").wait_for()
+        assert await overflow(page) <= 0
 
 
 @pytest.mark.parametrize(("system", "other"), [("dark", "light"), ("light", "dark")])
 async def test_the_theme_follows_the_system_until_the_reader_chooses(
-    chromium: Browser, address: str, system: Any, other: str
+    chromium: Browser, address: str, system: str, other: str
 ) -> None:
-    context = await chromium.new_context(color_scheme=system)
-    page = await context.new_page()
-    await page.goto(address)
     ground = "getComputedStyle(document.body).backgroundColor"
-    before = await page.evaluate(ground)
-    toggle = page.locator("[data-theme-toggle]")
-    await toggle.click()
-    chosen = await page.evaluate(ground)
-    assert chosen != before  # the first press is seen
-    assert await toggle.get_attribute("title") == f"Theme: {other}"
-    await page.reload()
-    assert await page.evaluate(ground) == chosen
-    await toggle.click()
-    assert await page.evaluate(ground) == before
-    await toggle.click()
-    assert await page.evaluate("document.documentElement.dataset.theme") is None
+    async with open_page(chromium, system) as page:
+        await page.goto(address)
+        before = await page.evaluate(ground)
+        toggle = page.locator("[data-theme-toggle]")
+        await toggle.click()
+        await expect(toggle).to_have_attribute("title", f"Theme: {other}")
+        chosen = await page.evaluate(ground)
+        assert chosen != before  # the first press is seen
+        await page.reload()
+        await expect(toggle).to_have_attribute("title", f"Theme: {other}")
+        assert await page.evaluate(ground) == chosen
+        await toggle.click()
+        await expect(toggle).to_have_attribute("title", f"Theme: {system}")
+        assert await page.evaluate(ground) == before
+        await toggle.click()
+        await expect(toggle).to_have_attribute("title", "Theme: system")
+        assert await page.evaluate("document.documentElement.dataset.theme") is None
 
 
 async def test_live_events_swaps_copying_and_times_work_under_the_policy(
     chromium: Browser, address: str
 ) -> None:
-    context = await chromium.new_context(
-        locale="en-GB", timezone_id="Asia/Tokyo", permissions=["clipboard-read", "clipboard-write"]
-    )
-    page = await context.new_page()
-    complaints = listen_for_complaints(page)
-    await page.goto(address)
-    await page.locator("#told").wait_for()
-    await page.get_by_role("button", name="Copy").click()
-    assert await page.evaluate("navigator.clipboard.readText()") == KEY
-    await page.get_by_role("button", name="Send").click()
-    late = page.locator("#late")
-    await late.wait_for()
-    assert "12:04" in await late.inner_text()  # 03:04 UTC is noon in Tokyo
-    assert complaints == []
+    granted = ["clipboard-read", "clipboard-write"]
+    async with open_page(chromium, locale="en-GB", timezone_id="Asia/Tokyo", permissions=granted) as page:
+        complaints = listen_for_complaints(page)
+        await page.goto(address)
+        await page.locator("#told").wait_for()
+        await page.get_by_role("button", name="Copy").click()
+
+        async def is_copied() -> bool:
+            return bool(await page.evaluate("navigator.clipboard.readText()") == KEY)
+
+        await eventually(is_copied)
+        await page.get_by_role("button", name="Send").click()
+        await expect(page.locator("#late")).to_contain_text("12:04")  # 03:04 UTC is noon in Tokyo
+        assert complaints == []
 
 
 async def test_without_javascript_the_page_is_whole_and_its_helpers_are_hidden(
     chromium: Browser, address: str
 ) -> None:
-    context = await chromium.new_context(java_script_enabled=False)
-    page = await context.new_page()
-    await page.goto(address)
-    assert not await page.locator("[data-theme-toggle]").is_visible()
-    assert not await page.locator("[data-copy]").is_visible()
-    assert await page.locator("time").first.inner_text() == "14 Nov 2023, 22:13 UTC"
-    assert await page.get_by_label("Rating").is_visible()
+    async with open_page(chromium, java_script_enabled=False) as page:
+        await page.goto(address)
+        for helper in ("[data-theme-toggle]", "[data-copy]"):
+            await expect(page.locator(helper)).to_be_attached()
+            await expect(page.locator(helper)).to_be_hidden()
+        await expect(page.locator("time").first).to_have_text("14 Nov 2023, 22:13 UTC")
+        await expect(page.get_by_label("Rating")).to_be_visible()
 
 
 async def test_the_keyboard_reaches_the_content_first(chromium: Browser, address: str) -> None:
-    page = await chromium.new_page()
-    await page.goto(address)
-    await page.keyboard.press("Tab")
-    focused = page.locator(":focus")
-    assert await focused.inner_text() == "Skip to the content"
-    box = await focused.bounding_box()
-    assert box is not None
-    assert box["y"] >= 0
-    assert await focused.evaluate("element => getComputedStyle(element).outlineStyle") == "solid"
+    async with open_page(chromium) as page:
+        await page.goto(address)
+        await page.keyboard.press("Tab")
+        focused = page.locator(":focus")
+        await expect(focused).to_have_text("Skip to the content")
+        await expect(focused).to_be_in_viewport(ratio=1)
+        await expect(focused).to_have_css("outline-style", "solid")

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.async_api import expect
 
 from tests.support.letterboxd import small_export
-from tests.support.screens import open_page
+from tests.support.screens import open_page, press
 from tests.support.userpeer import running
 from userpeer.backup import unseal
 
@@ -23,9 +24,9 @@ async def test_a_film_goes_from_the_watchlist_to_the_diary(chromium: Any, tmp_pa
             await page.get_by_label("Title").fill("Solaris")
             await page.get_by_label("Year").fill("1972")
             await page.get_by_role("button", name="Add to the watchlist").click()
-            await page.get_by_role("link", name="Watched it").click()
-            assert await page.get_by_label("Title").input_value() == "Solaris"
-            assert await page.get_by_label("Year").input_value() == "1972"
+            await press(page.get_by_role("link", name="Watched it"))
+            await expect(page.get_by_label("Title")).to_have_value("Solaris")
+            await expect(page.get_by_label("Year")).to_have_value("1972")
             await page.get_by_label("Watched on").fill("2026-02-29")
             await page.get_by_role("button", name="Publish film").click()
             await page.get_by_text("The date watched").wait_for()

@@ -14,7 +14,7 @@ import pytest
 from core.peer import Peer
 from tests.support.feedagg import site as aggregator_site
 from tests.support.letterboxd import small_export
-from tests.support.screens import open_page
+from tests.support.screens import open_page, press
 from tests.support.userpeer import running
 from tests.support.waiting import eventually
 from userpeer.backup import unseal
@@ -29,12 +29,6 @@ async def peer(tmp_path: Path) -> AsyncIterator[dict[str, Any]]:
     """A running peer on which a change can be undone for long."""
     with running(tmp_path / "peer", "--undo-seconds", "600") as (_, ready):
         yield ready
-
-
-async def press(page: Any, target: Any) -> None:
-    """Without JavaScript every deed brings a page; wait for it, so that what follows is not asked of the one before."""
-    async with page.expect_navigation():
-        await target.click()
 
 
 async def see_after_reload(page: Any, words: str) -> None:
@@ -98,7 +92,7 @@ async def test_following_reacting_answering_and_searching(chromium: Any, peer: d
             await page.get_by_label("Somebody’s key").fill(bee.core.key.hex())
             await page.get_by_role("button", name="Follow").click()
             await page.get_by_text("You follow this bee now.").wait_for()
-            await press(page, page.get_by_role("link", name="Timeline"))
+            await press(page.get_by_role("link", name="Timeline"))
             await see_after_reload(page, "What is in bloom?")
             card = page.locator("article", has_text="What is in bloom?")
             await card.get_by_text("React").click()
@@ -148,8 +142,8 @@ async def test_films_lists_and_everything_in_and_out(
         await page.get_by_role("button", name="Make the list").click()
         for title in ("Solaris", "Stalker"):
             await page.get_by_label("Title").fill(title)
-            await press(page, page.get_by_role("button", name="Add", exact=True))
-        await press(page, page.get_by_role("button", name="Move Stalker up"))
+            await press(page.get_by_role("button", name="Add", exact=True))
+        await press(page.get_by_role("button", name="Move Stalker up"))
         assert await page.locator("main ol.list strong").all_inner_texts() == ["Stalker", "Solaris"]
 
         await page.get_by_role("link", name="Import and export").click()
@@ -208,7 +202,7 @@ async def test_ones_key_ones_name_and_those_who_are_told(
         await page.get_by_role("link", name="Aggregators").click()
         await page.get_by_label("Address of the aggregator").fill(aggregator)
         await page.get_by_role("button", name="Give it my key").click()
-        await press(page, page.get_by_role("button", name=re.compile("^Ask .* now$")))
+        await press(page.get_by_role("button", name=re.compile("^Ask .* now$")))
         await see_after_reload(page, "It follows your bee")
 
         await page.get_by_role("link", name="Sharing").click()
