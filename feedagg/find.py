@@ -31,17 +31,16 @@ from sqlalchemy import (
     literal_column,
     select,
     text,
-    true,
 )
 from sqlalchemy.dialects.postgresql import TSQUERY
 
 from core.errors import BadArgument
 from core.peer import parse_key
-from core.records import Post, Watch, parse_record
+from core.records import parse_record
 from feedagg import words
 from feedagg.decide import Status
 from feedagg.queries import PAGE, Item, Order, Page, Place, by_ids
-from feedagg.search import Query, Term, holds
+from feedagg.search import Query, Term, holds, texts_of
 from feedagg.tables import IN_FEED, records
 
 FEW: Final = 2_000
@@ -204,22 +203,23 @@ class _Search:
 
     def _newest(self, query: Any, limit: int, *, is_newer: bool) -> list[int]:
         """PostgreSQL's way: one window after the other."""
-        bounds: list[ColumnElement[bool]] = []
         places = query.with_only_columns(records.c.sort_at, records.c.id)
+        query = query.where(_holds(records.c, self._terms, self._without)).limit(limit)
         for width in WINDOWS:
             edge = self._connection.execute(places.offset(width - 1).limit(1)).one_or_none()
             if edge is None:
                 break
-            bounds.append(self._order.within(Place(edge.sort_at, edge.id), newer=is_newer))
-        query = query.where(_holds(records.c, self._terms, self._without)).limit(limit)
+            window = self._order.within(Place(edge.sort_at, edge.id), newer=is_newer)
+            ids = self._by_bitmaps(query.where(window))
+            if len(ids) == limit:
+                return ids
+        return self._by_bitmaps(query)
+
+    def _by_bitmaps(self, query: Any) -> list[int]:
         # A bitmap with a bit for each record: in a smaller one a bit stands for a page, whose records are all asked.
         self._connection.execute(text("SET LOCAL enable_indexscan = off"))
         self._connection.execute(text("SET LOCAL work_mem = '64MB'"))
-        ids: list[int] = []
-        for bound in [*bounds, true()]:
-            ids = list(self._connection.execute(query.where(bound)).scalars())
-            if len(ids) == limit:
-                break
+        ids = list(self._connection.execute(query).scalars())
         self._connection.execute(text("SET LOCAL enable_indexscan = on"))
         return ids
 
@@ -286,10 +286,4 @@ def ts_expression(terms: Iterable[Sequence[Term]], without: Sequence[Term]) -> s
 
 def _texts(item: Item) -> list[str]:
     """What a phrase may stand in."""
-    record = None if item.value is None else parse_record(item.key, item.value)
-    if isinstance(record, Post):
-        film = "" if record.film is None else record.film.title
-        return [record.text, "" if record.more is None else record.more.text, film, *record.tags]
-    if isinstance(record, Watch):
-        return [record.film.title, "" if record.review is None else record.review.text, *record.tags]
-    return []
+    return [] if item.value is None else texts_of(parse_record(item.key, item.value))

@@ -49,13 +49,7 @@ class Fresh:
     @cached_property
     def texts(self) -> list[str]:
         """What a phrase may stand in."""
-        record = self._record
-        if isinstance(record, Post):
-            film = "" if record.film is None else record.film.title
-            return [record.text, "" if record.more is None else record.more.text, film, *record.tags]
-        if isinstance(record, Watch):
-            return [record.film.title, "" if record.review is None else record.review.text, *record.tags]
-        return []
+        return search.texts_of(self._record)
 
 
 @dataclass(frozen=True, slots=True)

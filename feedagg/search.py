@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
+from core.records import Post, Watch
 from feedagg import words
 
 KINDS: Final = ("post", "movie")
@@ -216,6 +217,16 @@ def _span(text: str, lowest: int, highest: int) -> tuple[int, int] | None:
         }[sign]  # fmt: skip
     start, end = max(start, lowest), min(end, highest)
     return (start, end) if start <= end else None
+
+
+def texts_of(record: object) -> list[str]:
+    """What a phrase may stand in: the texts of a parsed record; none if it is neither post nor film."""
+    if isinstance(record, Post):
+        film = "" if record.film is None else record.film.title
+        return [record.text, "" if record.more is None else record.more.text, film, *record.tags]
+    if isinstance(record, Watch):
+        return [record.film.title, "" if record.review is None else record.review.text, *record.tags]
+    return []
 
 
 def holds(query: Query, texts: Iterable[str]) -> bool:
